@@ -1,0 +1,29 @@
+"""Who asks: credentials of the operator or user, each bound to a URL prefix, found by the URL of each request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PUBLIC = "public"
+"""The realm of what anyone may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Attributes:
+    prefix: the URL prefix (scheme, host and port included) for which it may be used, and nothing else.
+    realm: who may be served what came by it: ``cred:`` and the sha256 of the prefix and the account's name.
+    headers: what it adds to a request. Never printed.
+    """
+
+    prefix: str
+    realm: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+class Credentials:
+    """What this person or operator holds. ``find`` is asked with the URL of every request, redirects included."""
+
+    def find(self, url: str) -> Credential | None:
+        """The credential with the longest prefix that ``url`` falls under, or None: then the request is anonymous."""
+        raise NotImplementedError

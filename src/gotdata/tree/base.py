@@ -1,0 +1,50 @@
+"""The seam between data and the ways in which it appears: a read-only view that deliveries and servers are handed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from gotdata.model import Node, Span
+
+ROOT = 1
+
+
+class Tree(Protocol):
+    """A read-only view of one snapshot. Immutable: the same question has the same answer for ever, in every process.
+    Safe to use from several threads."""
+
+    snapshot: str
+    """The snapshot's id, 64 hexadecimal digits."""
+
+    def node(self, id: int) -> Node:
+        """Raises NotFound."""
+
+    def lookup(self, parent: int, name: str) -> Node:
+        """The child of a folder by its name. Raises NotFound."""
+
+    def children(self, parent: int, after: int = 0) -> Iterator[Node]:
+        """The entries of a folder in order of their ids, those with an id above ``after``."""
+
+    def read(self, id: int, span: Span) -> bytes:
+        """Exactly the bytes of ``span`` cut to the file's size, verified as far as the snapshot's level allows.
+
+        Raises: SourceError, IntegrityError, StoreError: see ``gotdata.errors``. Never fewer bytes.
+        """
+
+
+def find(tree: Tree, path: str) -> Node:
+    """The node at a path; ``""`` is the root. Raises NotFound."""
+    node = tree.node(ROOT)
+    for name in filter(None, path.split("/")):
+        node = tree.lookup(node.id, name)
+    return node
+
+
+def walk(tree: Tree, id: int = ROOT, prefix: str = "") -> Iterator[tuple[str, Node]]:
+    """Every entry below a folder with its path, parents before their children, in the order of the snapshot."""
+    for node in tree.children(id):
+        path = f"{prefix}{node.name}"
+        yield path, node
+        if node.kind == "dir":
+            yield from walk(tree, node.id, f"{path}/")
