@@ -27,3 +27,8 @@ class Credentials:
     def find(self, url: str) -> Credential | None:
         """The credential with the longest prefix that ``url`` falls under, or None: then the request is anonymous."""
         raise NotImplementedError
+
+    def realm(self, url: str) -> str:
+        """Who may be served what lies at or below ``url``: ``public`` where no credential covers it or any part of it,
+        else ``cred:`` and a sha256 over the realms of all that do (so that a key for a sub-folder counts too)."""
+        raise NotImplementedError

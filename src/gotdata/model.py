@@ -1,7 +1,7 @@
 """The frozen values that the stages hand on. No I/O here.
 
-A path is a ``str`` of components joined by ``/``, relative, as ``paths.remote_name`` lets it in. Bytes that are not UTF-8
-stand in it as surrogates (PEP 383): ``os.fsencode(path)`` gives the bytes back.
+A path is a ``str`` of components joined by ``/``, relative, as ``paths.remote_path`` lets it in. Bytes that are not
+UTF-8 stand in it as surrogates (PEP 383): ``path.encode("utf-8", "surrogateescape")`` gives the bytes back.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Where a file's bytes can be had: a source, bound to one mirror of one pin. What the reading engine is handed, so that it
-knows no source."""
+"""Where a file's bytes can be had: a source, bound to one mirror of one pin. What the reading engine is handed, so
+that it knows no source."""
 
 from __future__ import annotations
 

@@ -53,8 +53,9 @@ class Source(Protocol):
         """
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
-        """All that the pin holds, in any order, streamed: a million entries are never held in memory. A reference to one
-        file gives one entry whose path is its name. Empty folders are entries; folders that hold something need not be."""
+        """All that the pin holds, in any order, streamed: a million entries are never held in memory. A reference to
+        one file gives one entry whose path is its name. Empty folders are entries; folders that hold something need
+        not be."""
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         """A stream of exactly these bytes, in order. Ends early only by raising (``SourceUnavailable`` where the same
@@ -68,9 +69,12 @@ class Source(Protocol):
             NoRanges: only whole files can be had, and ``span`` is a part. Raised before a body is read.
         """
 
-    def realm(self, pin: Pin, file: RemoteFile, ctx: Context) -> str:
-        """Who may be served bytes that come this way: ``public``, or ``Credential.realm`` of the credential that the
-        request would carry."""
+    def url(self, pin: Pin, file: RemoteFile) -> str:
+        """Where the file is, absolute, without secrets: for messages and as the store's key. No I/O."""
+
+    def realm(self, pin: Pin, ctx: Context) -> str:
+        """Who may be served bytes that come this way: ``public`` where no request below this pin would carry a
+        credential, else what ``Credentials.realm`` says of the pin's URL."""
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         """The path of this machine that holds the file, for a source whose powers say ``local``; else empty."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from gotdata.model import Node, Span
+from gotdata.store.base import Held
 
 ROOT = 1
 
@@ -31,6 +32,18 @@ class Tree(Protocol):
 
         Raises: SourceError, IntegrityError, StoreError: see ``gotdata.errors``. Never fewer bytes.
         """
+
+
+class Lazy(Tree, Protocol):
+    """A tree whose bytes come to the store as they are asked for. The process that answers the kernel uses ``held``
+    only, worker processes ``ensure``; both open the same snapshot and the same store."""
+
+    def held(self, id: int) -> Held:
+        """The store's copy of a file, whole or partial, opened; the caller closes it. No network."""
+
+    def ensure(self, id: int, span: Span) -> None:
+        """Returns when ``held(id).pread(span)`` has the bytes. May fetch more than asked. Single flight: callers that
+        ask for the same block, in any process, fetch it once. Raises as ``read``."""
 
 
 def find(tree: Tree, path: str) -> Node:
