@@ -29,8 +29,8 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """``kind`` is ``manifest`` (the entry is not what was locked), ``upstream`` (the origin is not), ``unlocked`` (no entry
-    in the lock) or ``orphan`` (no entry in the manifest)."""
+    """``kind`` is ``manifest`` (the entry is not what was locked), ``upstream`` (the origin is not), ``unlocked`` (no
+    entry in the lock) or ``orphan`` (no entry in the manifest)."""
 
     name: str
     kind: str
@@ -39,8 +39,8 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``up`` would do. ``fetch`` is bytes that would come from ``hosts`` before ``up`` returns; ``lazy`` those that
-    may come later, as they are read. ``why`` says why this delivery and not a better one."""
+    """What ``up`` would do. ``fetch`` is bytes that would come from ``hosts`` before ``up`` returns; ``lazy`` those
+    that may come later, as they are read. ``why`` says why this delivery and not a better one."""
 
     name: str
     reference: str
@@ -58,8 +58,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """``moved`` is bytes that came from origins, ``seconds`` all that it took, ``hint`` a line of Python or R that opens
-    the data, ``change`` what happened: ``up`` or ``same`` (it was up already)."""
+    """``moved`` is bytes that came from origins, ``seconds`` all that it took, ``hint`` a line of Python or R that
+    opens the data, ``change`` what happened: ``up`` or ``same`` (it was up already)."""
 
     name: str
     to: str

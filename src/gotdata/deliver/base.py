@@ -1,0 +1,147 @@
+"""The seam behind which data appears, and the receipts by which it is undone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from gotdata.errors import DeliveryError
+from gotdata.outcome import State
+from gotdata.report import Reporter, silent
+from gotdata.store.base import Held
+from gotdata.tree.base import Lazy
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The record of a delivery, by which it is undone.
+
+    Attributes:
+        target: relative to the root.
+        folders: those that were made on the way to the target, outermost first, relative to the root.
+        pid: of the process that must keep running; 0 where there is none.
+    """
+
+    name: str
+    delivery: str
+    target: str
+    snapshot: str
+    folders: tuple[str, ...] = ()
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One dataset to deliver.
+
+    Attributes:
+        whole: fetches and verifies a file of the tree and opens it; the caller closes it.
+        serving: what a process that serves this tree must be told, see ``fuse.launch``.
+    """
+
+    name: str
+    tree: Lazy
+    root: Path
+    target: Path
+    whole: Callable[[int], Held]
+    serving: Mapping[str, Any]
+    connections: int = 8
+    reporter: Reporter = field(default=silent)
+
+
+class Delivery(Protocol):
+    """A way to make a tree appear at a path."""
+
+    name: str
+
+    def refusal(self) -> str:
+        """Why this machine can't; empty where it can. Found by looking, without leaving anything behind."""
+
+    def up(self, job: Job) -> Receipt:
+        """Makes the tree appear. The target is free: absent or an empty folder. All or nothing: on an error the target is
+        as it was.
+
+        Raises: DeliveryError and whatever reading the tree raises.
+        """
+
+    def state(self, root: Path, receipt: Receipt) -> tuple[State, str]:
+        """Whether it still stands, and what is wrong with it."""
+
+    def down(self, root: Path, receipt: Receipt, lazy: bool = False) -> None:
+        """Takes it away. Idempotent. What a person has put there or changed is never deleted: then nothing is, and
+        DeliveryError says what is in the way. ``lazy``: even while it is in use."""
+
+
+def state_folder(root: Path) -> Path:
+    """``.gotdata/`` of a repository: receipts, logs, staging. It hides itself from git."""
+    folder = root / ".gotdata"
+    folder.mkdir(exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+    return folder
+
+
+class Receipts:
+    """The receipts of one repository, a file each."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / ".gotdata" / "receipts"
+
+    def all(self) -> dict[str, Receipt]:
+        """By dataset. A receipt that can't be read is an error: what it stands for could not be undone."""
+        if not self._folder.is_dir():
+            return {}
+        return {path.stem: self._load(path) for path in sorted(self._folder.glob("*.json"))}
+
+    def _load(self, path: Path) -> Receipt:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Receipt)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise DeliveryError(
+                f"{path}: not a receipt ({error}); undo what it stands for by hand, then delete it"
+            ) from error
+
+    def write(self, receipt: Receipt) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{receipt.name}.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(asdict(receipt), indent=2) + "\n")
+        os.replace(temporary, path)
+
+    def forget(self, name: str) -> None:
+        (self._folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def make_way(root: Path, target: Path) -> tuple[str, ...]:
+    """Makes the folders above ``target`` and the target itself; gives those that were made, relative to ``root``.
+
+    Raises:
+        DeliveryError: something that gotdata did not make is there.
+    """
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise DeliveryError(f"{target} exists and is no folder; move it away or choose another `to:`")
+    if target.is_dir() and any(target.iterdir()):
+        raise DeliveryError(f"{target} is not empty, and gotdata did not make it; move it away or choose another `to:`")
+    made = []
+    for folder in [*reversed(target.relative_to(root).parents), target.relative_to(root)]:
+        place = root / folder
+        if not place.exists():
+            place.mkdir()
+            made.append(str(folder))
+    return tuple(made)
+
+
+def clear_way(root: Path, folders: tuple[str, ...]) -> None:
+    """Removes what ``make_way`` made, as far as it is empty."""
+    for folder in reversed(folders):
+        try:
+            (root / folder).rmdir()
+        except OSError:
+            return

@@ -1,0 +1,91 @@
+"""The tree of a locked dataset: names from the snapshot's index, bytes from the store, what is missing from the origins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from gotdata.errors import StoreError
+from gotdata.model import Node, RemoteFile, Span
+from gotdata.origin import Origin, Wanted
+from gotdata.store.base import Held
+
+Mirror = Callable[[RemoteFile], Origin]
+"""One mirror of a dataset: from a file's entry to the place where its bytes can be had."""
+
+
+class Names(Protocol):
+    """The part of a snapshot's index that a tree needs."""
+
+    snapshot: str
+
+    def node(self, id: int) -> Node: ...
+    def lookup(self, parent: int, name: str) -> Node: ...
+    def children(self, parent: int, after: int = 0) -> Iterator[Node]: ...
+    def origins(self, id: int) -> tuple[tuple[int, RemoteFile], ...]: ...
+    def blocks(self, identity: str) -> tuple[bytes, ...]: ...
+
+
+class Shelf(Protocol):
+    """The part of the store that a tree needs."""
+
+    def held(self, wanted: Wanted) -> Held: ...
+
+
+class Fetching(Protocol):
+    """The part of the reading engine that a tree needs."""
+
+    def ensure(self, wanted: Wanted, span: Span, prefetch: int = 0) -> None: ...
+
+
+class LockedTree:
+    """Fulfils ``tree.base.Lazy``. Without a reader it serves what the store holds and can't ``ensure`` more: so the
+    process that answers the kernel needs neither network nor keys."""
+
+    def __init__(
+        self, name: str, index: Names, mirrors: Sequence[Mirror], store: Shelf, reader: Fetching | None = None
+    ) -> None:
+        self.name = name
+        self.snapshot = index.snapshot
+        self._index, self._mirrors, self._store, self._reader = index, tuple(mirrors), store, reader
+        self.node = index.node
+        self.lookup = index.lookup
+        self.children = index.children
+
+    def wanted(self, id: int) -> Wanted:
+        """What the reading engine needs to know of a file."""
+        node = self._index.node(id)
+        places = self._index.origins(id)
+        path = places[0][1].path if places else node.name
+        return Wanted(
+            f"{self.name}/{path}",
+            node.size,
+            node.identity,
+            tuple(self._mirrors[mirror](file) for mirror, file in places),
+            self._index.blocks(node.identity),
+        )
+
+    def held(self, id: int) -> Held:
+        return self._store.held(self.wanted(id))
+
+    def ensure(self, id: int, span: Span, prefetch: int = 0) -> None:
+        if self._reader is None:
+            raise StoreError(f"{self.name}: not in the store, and this process fetches nothing")
+        self._reader.ensure(self.wanted(id), span, prefetch)
+
+    def read(self, id: int, span: Span) -> bytes:
+        wanted = self.wanted(id)
+        span = Span(min(span.start, wanted.size), min(span.stop, wanted.size))
+        held = self._store.held(wanted)
+        try:
+            data = held.pread(span)
+            if data is None:
+                self.ensure(id, span)
+                data = held.pread(span)
+        finally:
+            held.close()
+        if data is None:
+            raise StoreError(
+                f"{wanted.name}: bytes {span.start}-{span.stop} went missing while they were read; try again"
+            )
+        return data
