@@ -1,0 +1,70 @@
+# The words that people and CI use. Everything lands in .venv; packages are pinned by version and hash in requirements/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+MANIFEST ?=
+TESTS ?= tests
+PLATFORMS := linux darwin win32
+PACKAGES := nginx-light apache2-bin fuse3 attr git
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help run test test-full check format bench debian
+
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/run  ## deliver and read the quickstart's data; MANIFEST=path/to/gotdata.yml delivers yours
+ifeq ($(MANIFEST),)
+	@$(BIN)/python examples/quickstart/run.py
+else
+	@bin="$$PWD/$(BIN)"; cd "$$(dirname "$(MANIFEST)")" && "$$bin/gotdata" up
+endif
+
+test: .venv/test debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
+	$(BIN)/pytest $(TESTS) -n 2 --dist loadfile -m "not campaign"
+
+test-full: .venv/test debian  ## the long campaigns as well
+	$(BIN)/pytest $(TESTS) --hypothesis-profile campaign --timeout 3600
+
+check: .venv/test  ## ruff, mypy for each platform, the import rule, the rules of the documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	for platform in $(PLATFORMS); do $(BIN)/mypy --platform $$platform; done
+	$(BIN)/pytest tests/test_imports.py tests/docs
+
+format: .venv/test  ## let ruff write what it can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/test  ## our mount beside the local file system and rclone: a table of ratios
+	@.ci/debian nginx-light fuse3 rclone
+	$(BIN)/python bench/run.py
+
+debian:
+	@.ci/debian $(PACKAGES)
+
+# A stamp for each set of packages. test.txt holds all of run.txt, at the same versions.
+.venv/run .venv/test: .venv/%: requirements/%.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements/$*.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/bin/python:
+	@for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$${python:-}" ]; then \
+	    echo "gotdata needs Python 3.11 or newer, and there is none here: apt-get install python3 (Debian 12, Ubuntu 24.04" \
+	         "or newer), or name yours: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	venv=$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then .ci/debian $$venv; fi; \
+	if ! "$$python" -m venv .venv; then \
+	    rm -rf .venv; echo "$$python can't make a virtual environment: apt-get install $$venv, then again" >&2; exit 1; \
+	fi

@@ -1,0 +1,38 @@
+"""What all tests share: a machine that nobody's files, settings or keys leak into, and a list of what could not run."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("gotdata", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("campaign", deadline=None, print_blob=True, max_examples=5_000)
+hypothesis.settings.load_profile("gotdata")
+
+_PEOPLES_OWN = ("GOTDATA_", "AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.upper().startswith(_PEOPLES_OWN):
+                patch.delenv(name)
+        for name, folder in {"HOME": "", "XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config"}.items():
+            patch.setenv(name, str(home / folder))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("could not run here")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count:4} skipped: {reason or 'NO REASON GIVEN'}")
