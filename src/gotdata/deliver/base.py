@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +41,7 @@ class Job:
 
     Attributes:
         whole: fetches and verifies a file of the tree and opens it; the caller closes it.
+        clear: takes away what an earlier ``up`` has put at the target. Called once, when its successor is ready.
         serving: what a process that serves this tree must be told, see ``fuse.launch``.
     """
 
@@ -49,7 +49,10 @@ class Job:
     tree: Lazy
     root: Path
     target: Path
+    files: int
+    bytes: int
     whole: Callable[[int], Held]
+    clear: Callable[[], None]
     serving: Mapping[str, Any]
     connections: int = 8
     reporter: Reporter = field(default=silent)
@@ -64,8 +67,7 @@ class Delivery(Protocol):
         """Why this machine can't; empty where it can. Found by looking, without leaving anything behind."""
 
     def up(self, job: Job) -> Receipt:
-        """Makes the tree appear. The target is free: absent or an empty folder. All or nothing: on an error the target is
-        as it was.
+        """Makes the tree appear. All or nothing: on an error the target is as it was.
 
         Raises: DeliveryError and whatever reading the tree raises.
         """
@@ -113,7 +115,7 @@ class Receipts:
         path = self._folder / f"{receipt.name}.json"
         temporary = path.with_suffix(".new")
         temporary.write_text(json.dumps(asdict(receipt), indent=2) + "\n")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def forget(self, name: str) -> None:
         (self._folder / f"{name}.json").unlink(missing_ok=True)

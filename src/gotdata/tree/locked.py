@@ -1,4 +1,4 @@
-"""The tree of a locked dataset: names from the snapshot's index, bytes from the store, what is missing from the origins."""
+"""The tree of a locked dataset: names from the snapshot's index, bytes from the store, the missing from the origins."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gotdata.errors import StoreError
 from gotdata.model import Node, RemoteFile, Span
 from gotdata.origin import Origin, Wanted
 from gotdata.store.base import Held
+from gotdata.tree.file import TreeFile
 
 Mirror = Callable[[RemoteFile], Origin]
 """One mirror of a dataset: from a file's entry to the place where its bytes can be had."""
@@ -74,18 +75,5 @@ class LockedTree:
         self._reader.ensure(self.wanted(id), span, prefetch)
 
     def read(self, id: int, span: Span) -> bytes:
-        wanted = self.wanted(id)
-        span = Span(min(span.start, wanted.size), min(span.stop, wanted.size))
-        held = self._store.held(wanted)
-        try:
-            data = held.pread(span)
-            if data is None:
-                self.ensure(id, span)
-                data = held.pread(span)
-        finally:
-            held.close()
-        if data is None:
-            raise StoreError(
-                f"{wanted.name}: bytes {span.start}-{span.stop} went missing while they were read; try again"
-            )
-        return data
+        with TreeFile(self, id, self.name) as file:
+            return file.pread(span)
