@@ -1,1 +1,80 @@
 """Which sources there are, in the order in which they are asked. Modules load when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from typing import cast
+
+from gotdata.errors import ResolveError, SourceError
+from gotdata.model import Ref
+from gotdata.paths import redact
+from gotdata.sources.base import Source
+
+OWN: Mapping[str, str] = {
+    "doi": "gotdata.sources.doi:Doi",
+    "invenio": "gotdata.sources.invenio:Invenio",
+    "s3": "gotdata.sources.s3:S3",
+    "file": "gotdata.sources.file:File",
+    "http": "gotdata.sources.http:Http",
+}
+"""Name → module:class. A source that knows certain https hosts stands before plain HTTP."""
+EXTRAS: Mapping[str, str] = {"s3": "s3"}
+"""The extra that a source's libraries come with."""
+
+
+@cache
+def registry() -> Mapping[str, str]:
+    """``OWN`` and what other packages offer as entry points of the group ``gotdata.sources``, which are asked first;
+    none of them can take a name that is ours."""
+    found = {point.name: point.value for point in entry_points(group="gotdata.sources")}
+    return {**{name: value for name, value in sorted(found.items()) if name not in OWN}, **OWN}
+
+
+@cache
+def source(name: str) -> Source:
+    """The source of a name, as a pin has it.
+
+    Raises:
+        SourceError: there is none, or the library that it needs is not installed; the message says what to do.
+    """
+    places = registry()
+    if name not in places:
+        raise SourceError(f"no source is called {name!r}; there are {', '.join(places)}")
+    module, _, attribute = places[name].partition(":")
+    try:
+        return cast(Source, getattr(importlib.import_module(module), attribute)())
+    except ImportError as error:
+        raise SourceError(f"the source {name} needs {error.name or error}: {remedy(name)}") from error
+
+
+def remedy(name: str) -> str:
+    """The command that makes a source work."""
+    return f"pip install 'gotdata[{EXTRAS[name]}]'" if name in EXTRAS else f"reinstall the package that brings {name}"
+
+
+def pick(ref: Ref) -> Source:
+    """The first source that claims a reference.
+
+    Raises:
+        ResolveError: none does; it lists the schemes there are.
+        SourceError: the one that would is not fully installed.
+    """
+    scheme = ref.url.partition(":")[0].lower()
+    schemes: list[str] = []
+    for name in registry():
+        try:
+            found = source(name)
+        except SourceError:
+            if name == scheme:
+                raise
+            continue
+        if found.claims(ref):
+            return found
+        schemes += found.schemes
+    close = get_close_matches(scheme, schemes, 1)
+    guess = f"; did you mean {close[0]}:…?" if close else ""
+    raise ResolveError(f"no source knows {redact(ref.url)}{guess}; there are {', '.join(sorted(set(schemes)))}")

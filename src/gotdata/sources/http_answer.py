@@ -1,0 +1,281 @@
+"""What an HTTP answer says: its version, size and checksums, what its status means, and its body as a stream."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http.client
+import io
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from gotdata.errors import (
+    AccessDenied,
+    AuthRequired,
+    GotdataError,
+    NotFound,
+    SourceError,
+    SourceUnavailable,
+    UpstreamChanged,
+)
+from gotdata.model import Checksum, Span
+from gotdata.paths import redact, shown
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that may pass: the same request is made again."""
+_WAITS = frozenset({429, 503})
+"""Statuses with which Retry-After counts. Zenodo sends it with every answer."""
+_DIGESTS = {"sha-512": "sha512", "sha-256": "sha256", "sha": "sha1", "md5": "md5", "adler32": "adler32"}
+_LENGTHS = {"sha512": 64, "sha256": 32, "sha1": 20, "md5": 16, "adler32": 4}
+_DRAIN = 16 * 1024
+"""Bytes left unread up to which reading them is cheaper than a new connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one question (``Engine.probe``) tells of a file.
+
+    Attributes:
+        url: where the answer came from in the end; maybe signed, so never kept.
+        size: None where the server does not say.
+        version: as ``RemoteFile.version``.
+        kind: the media type, lower case, without parameters.
+        name: from Content-Disposition, not judged; or empty.
+    """
+
+    url: str
+    size: int | None
+    version: str
+    checks: tuple[Checksum, ...]
+    kind: str
+    name: str
+    ranges: bool
+
+
+class Response(io.RawIOBase):
+    """An answer and its body, read in order and straight into the caller's buffer.
+
+    Attributes:
+        url: where it came from in the end.
+        length: bytes of this body; None where the server does not say.
+    """
+
+    def __init__(self, raw: BaseHTTPResponse, asked: str, url: str, release: Callable[[], None]) -> None:
+        super().__init__()
+        self.status = raw.status
+        self.headers: Mapping[str, str] = raw.headers
+        self.asked = asked
+        self.url = url
+        self.length = content_length(raw.headers)
+        self._raw = raw
+        # urllib3's own readinto copies each piece twice; below it is http.client's, which receives in place.
+        self._body: http.client.HTTPResponse = raw._fp  # type: ignore[attr-defined]
+        self._release: Callable[[], None] | None = release
+        self._done = 0
+        self._exact = False
+
+    def expect(self, size: int) -> None:
+        """The body has exactly ``size`` bytes, or reading it fails."""
+        self._exact = self.length is None
+        self.length = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        view = memoryview(buffer).cast("B")
+        if self._release is None or not view:
+            return 0
+        left = None if self.length is None else self.length - self._done
+        if left == 0:
+            self._end()
+            return 0
+        count = self._receive(view[:left])
+        self._done += count
+        if count == left:
+            self._end()
+        elif count == 0:
+            if left is not None:
+                raise self._broken("the body ended")
+            self._finish(clean=True)
+        return count
+
+    def _end(self) -> None:
+        """Where the server gave no length, its body must end where the file does."""
+        if self._exact and self._receive(memoryview(bytearray(1))):
+            self.close()
+            raise UpstreamChanged(f"{redact(self.asked)} is longer than the {self.length} bytes that were expected")
+        self._finish(clean=True)
+
+    def _receive(self, view: memoryview) -> int:
+        try:
+            return self._body.readinto(view)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(
+                "no bytes came in time" if isinstance(error, TimeoutError) else "the line broke"
+            ) from error
+
+    def _broken(self, what: str) -> SourceUnavailable:
+        self.close()
+        total = "" if self.length is None else f" of {self.length}"
+        return SourceUnavailable(f"{redact(self.asked)}: {what} after {self._done}{total} bytes; try again")
+
+    def _finish(self, clean: bool) -> None:
+        release, self._release = self._release, None
+        if release is None:
+            return
+        if not clean:
+            self._raw.close()
+        self._raw.release_conn()
+        release()
+
+    def close(self) -> None:
+        if not self.closed and self._release is not None:
+            left = None if self.length is None else self.length - self._done
+            self._finish(clean=left is not None and left <= _DRAIN and self._drained(left))
+        super().close()
+
+    def _drained(self, left: int) -> bool:
+        try:
+            return not self._exact and len(self._body.read(left)) == left
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("Content-Length", "").split(",")[0].strip()
+    return int(text) if re.fullmatch(r"\d{1,18}", text) and "Transfer-Encoding" not in headers else None
+
+
+def content_range(headers: Mapping[str, str]) -> tuple[Span | None, int | None]:
+    """The span that a 206 or 416 says it holds, and the whole's size; None for what it leaves open (``*``)."""
+    match = re.fullmatch(
+        r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", headers.get("Content-Range", "").strip(), re.I
+    )
+    if not match:
+        return None, None
+    span = Span(int(match[1]), int(match[2]) + 1) if match[1] else None
+    return span, None if match[3] == "*" else int(match[3])
+
+
+def version(headers: Mapping[str, str]) -> str:
+    """As ``RemoteFile.version``: the ETag, else the time of the last change, else empty."""
+    etag = headers.get("ETag", "").strip()
+    if re.fullmatch(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"', etag) and etag.strip('W/"'):
+        return f"etag:{etag}"
+    modified = headers.get("Last-Modified", "").strip()
+    return f"mtime:{shown(modified)}" if modified else ""
+
+
+def same_version(headers: Mapping[str, str], wanted: str) -> bool:
+    """Whether an answer is of the version that was pinned. A weak ETag matches its strong form too: Apache gives a file
+    a weak one in the second in which it was written."""
+    if wanted.startswith("etag:W/"):
+        return headers.get("ETag", "").strip().removeprefix("W/") == wanted.removeprefix("etag:W/")
+    if wanted.startswith("etag:"):
+        return headers.get("ETag", "").strip() == wanted.removeprefix("etag:")
+    if wanted.startswith("mtime:"):
+        return shown(headers.get("Last-Modified", "").strip()) == wanted.removeprefix("mtime:")
+    return True
+
+
+def checks(headers: Mapping[str, str], whole: bool) -> tuple[Checksum, ...]:
+    """What the server says of the whole file: Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5 (RFC 1864).
+
+    Args:
+        whole: this answer carries the whole file. Else Content-MD5 may be of the part.
+    """
+    found: dict[str, str] = {}
+    for header, pattern in (("Repr-Digest", r"([\w-]+)=:([\w+/=]*):"), ("Digest", r"([\w-]+)=([\w+/=]+)")):
+        for name, value in re.findall(pattern, headers.get(header, "")):
+            algorithm = _DIGESTS.get(name.lower())
+            if algorithm and (digest := _hex(value, _LENGTHS[algorithm])):
+                found.setdefault(algorithm, digest)
+    if whole and (digest := _hex(headers.get("Content-MD5", "").strip(), 16)):
+        found.setdefault("md5", digest)
+    return tuple(Checksum(algorithm, value) for algorithm, value in sorted(found.items()))
+
+
+def _hex(text: str, length: int) -> str:
+    """A digest of ``length`` bytes, in base64 or (Zenodo's Content-MD5, adler32) hexadecimal; empty where it is neither."""
+    if re.fullmatch(rf"[0-9a-fA-F]{{{2 * length}}}", text):
+        return text.lower()
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return ""
+    return raw.hex() if len(raw) == length else ""
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("Content-Type", "").split(";")[0].strip().lower()
+
+
+def file_name(headers: Mapping[str, str]) -> str:
+    """The name in Content-Disposition (RFC 6266; the RFC 5987 form wins), its last component only; or empty."""
+    message = Message()
+    message["Content-Disposition"] = headers.get("Content-Disposition", "")
+    try:
+        name = message.get_filename("")
+    except (LookupError, ValueError):
+        return ""
+    return re.split(r"[/\\]", name)[-1].strip()
+
+
+def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait; it says them as a number or as a date."""
+    text = headers.get("Retry-After", "").strip()
+    if status not in _WAITS or not text:
+        return None
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def fault(status: int, headers: Mapping[str, str], url: str, credential: bool) -> GotdataError:
+    """The error that a status means. ``credential`` says whether the request carried one."""
+    where = redact(url)
+    if status in PASSING:
+        wait = retry_after(status, headers)
+        when = f"asks to wait {wait:.0f} s" if wait else "try again later"
+        return SourceUnavailable(f"{where} answered {status} ({_reason(status)}): {when}", wait)
+    if status == 401:
+        held = (
+            "the credential for it was not taken" if credential else "it wants a credential, and there is none for it"
+        )
+        return AuthRequired(f"{where} answered 401: {held}; put one into credentials.toml or ~/.netrc")
+    if status in (403, 451):
+        held = (
+            "your credential does not give access" if credential else "if it wants a credential, see credentials.toml"
+        )
+        return AccessDenied(f"{where} answered {status} ({_reason(status)}): {held}")
+    if status in (404, 410):
+        return NotFound(
+            f"{where} answered {status}: it is not there{' any more' if status == 410 else ''}; check the URL"
+        )
+    if status in (412, 416):
+        return UpstreamChanged(
+            f"{where} is not what was pinned any more ({status}); `gotdata lock --update` takes it up"
+        )
+    if status == 407:
+        return AuthRequired(
+            f"the proxy on the way to {where} wants a password: http://USER:PASSWORD@HOST in https_proxy"
+        )
+    if status in (202, 204):
+        return SourceError(f"{where} answered {status} without the file: not ready yet, or it keeps programs out")
+    return SourceError(f"{where} answered {status} ({_reason(status)})")
+
+
+def _reason(status: int) -> str:
+    return http.client.responses.get(status, "no known status")
