@@ -23,7 +23,7 @@ run: .venv/run  ## deliver and read the quickstart's data; MANIFEST=path/to/gotd
 ifeq ($(MANIFEST),)
 	@$(BIN)/python examples/quickstart/run.py
 else
-	@bin="$$PWD/$(BIN)"; cd "$$(dirname "$(MANIFEST)")" && "$$bin/gotdata" up
+	@$(BIN)/gotdata -C "$(dir $(MANIFEST))" up
 endif
 
 test: .venv/test debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
@@ -44,7 +44,7 @@ format: .venv/test  ## let ruff write what it can mend
 
 bench: .venv/test  ## our mount beside the local file system and rclone: a table of ratios
 	@.ci/debian nginx-light fuse3 rclone
-	$(BIN)/python bench/run.py
+	@$(BIN)/python -m bench.run
 
 debian:
 	@.ci/debian $(PACKAGES)

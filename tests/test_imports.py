@@ -11,17 +11,28 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 
 TIERS = (
-    {"model", "errors", "paths", "settings", "report", "credentials", "context", "origin", "outcome"},  # the leaves
-    {"manifest", "sources"},
-    {"resolve"},
+    {
+        "model",
+        "errors",
+        "paths",
+        "settings",
+        "report",
+        "measure",
+        "credentials",
+        "context",
+        "origin",
+        "outcome",
+    },  # leaves
+    {"manifest"},
+    {"sources", "resolve"},
     {"snapshot", "lock", "policy"},
     {"store"},
     {"tree"},
     {"fuse", "deliver"},
     {"serve"},
     {"provenance"},
-    {"wire", "testing"},  # where the parts are joined
-    {"", "api", "fs", "cli"},  # what people call
+    {"wire", "project", "doctor", "testing"},  # where the parts are joined
+    {"", "api", "fs", "cli", "progress"},  # what people call
 )
 RANKS = {stage: rank for rank, tier in enumerate(TIERS) for stage in tier}
 """By a module's first name after ``gotdata``, cut at an underscore (``snapshot_index`` is a part of ``snapshot``)."""

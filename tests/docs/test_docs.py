@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gotdata.cli import docs
 from gotdata.settings import Settings
 from gotdata.sources import registry
-from tests.docs import cli_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -32,7 +32,9 @@ def test_every_source_has_a_page_and_every_page_a_source() -> None:
 
 
 def test_the_command_line_page_is_what_the_commands_say() -> None:
-    assert cli_page.PAGE.read_text("utf-8") == cli_page.page(), "write it anew: python -m tests.docs.cli_page"
+    assert (DOCS / "cli.md").read_text("utf-8") == docs.page(), (
+        "write it anew: python -m gotdata.cli.docs > docs/cli.md"
+    )
 
 
 def test_decisions_are_numbered_from_one_without_a_gap() -> None:
