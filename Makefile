@@ -23,7 +23,7 @@ run: .venv/run  ## deliver and read the quickstart's data; MANIFEST=path/to/gotd
 ifeq ($(MANIFEST),)
 	@$(BIN)/python examples/quickstart/run.py
 else
-	@$(BIN)/gotdata -C "$(dir $(MANIFEST))" up
+	@$(BIN)/gotdata -C "$$(dirname "$(MANIFEST)")" up
 endif
 
 test: .venv/test debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
