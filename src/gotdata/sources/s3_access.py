@@ -1,0 +1,201 @@
+"""How S3 is spoken to: at which endpoint, with whose keys, and what its errors mean. botocore is used here only, and
+loaded with this module."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import botocore.session
+from botocore import UNSIGNED
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from gotdata.errors import AccessDenied, AuthRequired
+from gotdata.paths import redact
+from gotdata.settings import Settings
+from gotdata.sources.s3_errors import status, translated
+from gotdata.sources.s3_place import Place, endpoint_url
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A bucket, with the keys for it if there are any. Safe to use from several threads.
+
+    Attributes:
+        client: of botocore, with the keys or unsigned.
+        unsigned: why requests are not signed, in words for people; empty if they are.
+        realm: of what is read with these keys; empty if unsigned.
+    """
+
+    place: Place
+    client: Any
+    unsigned: str
+    realm: str
+    _plain: Any
+    _keys: Any = field(repr=False)
+
+    @property
+    def wants(self) -> dict[str, str]:
+        """What goes with every question."""
+        payer = {"RequestPayer": "requester"} if self.place.requester_pays else {}
+        return {"Bucket": self.place.bucket, **payer}
+
+    def request(self, key: str, version: str) -> tuple[str, dict[str, str]]:
+        """The URL that gives an object (at a VersionId, if not empty), and the signature as headers: so that no secret
+        stands in a URL. Ranges and conditions are not signed: the caller adds them."""
+        wanted = {"Bucket": self.place.bucket, "Key": key, **({"VersionId": version} if version else {})}
+        # Of an unsigned client this is the plain URL, as the endpoint, region and addressing make it.
+        url = str(self._plain.generate_presigned_url("get_object", Params=wanted))
+        payer = {"x-amz-request-payer": "requester"} if self.place.requester_pays else {}
+        request = AWSRequest("GET", url, headers=payer)
+        if self._keys is not None:
+            region = self.client.meta.region_name
+            S3SigV4Auth(self._keys.get_frozen_credentials(), "s3", region).add_auth(request)
+        return url, dict(request.headers.items())
+
+    def base(self, key: str) -> str:
+        """The URL below which the requests of a prefix (or of an object, at it) go."""
+        return self.request(f"{key}x", "")[0].removesuffix("x")
+
+    def explain(self, key: str, version: str) -> None:
+        """Asks for one byte, so that S3 says in its own words why an object can't be had; they come with GET only.
+
+        Raises:
+            GotdataError: what it said.
+        """
+        wanted = {**self.wants, "Key": key, "Range": "bytes=0-0", **({"VersionId": version} if version else {})}
+        with self.asked(key):
+            self.client.get_object(**wanted)["Body"].close()
+
+    @contextmanager
+    def asked(self, key: str) -> Iterator[None]:
+        """Translates the errors of what is asked about ``key`` in the block."""
+        try:
+            with translated(redact(self.place.url(key)), self.unsigned):
+                yield
+        except (AuthRequired, AccessDenied):
+            # The keys may be replaced meanwhile: they are looked for anew the next time.
+            _opened.cache_clear()
+            raise
+
+
+def open_access(place: Place, settings: Settings) -> Access:
+    """The way to a bucket with the keys that this person's AWS configuration binds to its endpoint, and no others.
+
+    Raises:
+        AuthRequired: the configuration names keys that can't be had.
+    """
+    environ = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
+    with translated(redact(place.url(""))):
+        return _opened(
+            place, settings.s3_profile, settings.retries, settings.connect_timeout, settings.timeout, environ
+        )
+
+
+@lru_cache(maxsize=64)
+def _opened(
+    place: Place, profile: str, retries: int, connect: float, timeout: float, environ: frozenset[tuple[str, str]]
+) -> Access:
+    session = _session(profile)
+    session, keys, unsigned = _bound(session, place, dict(environ))
+    addressing = "path" if place.addressing == "auto" and place.endpoint else place.addressing
+    options = Config(
+        region_name=place.region or session.get_config_variable("region") or "us-east-1",
+        # An endpoint of the configuration is in the place already, or the pin says AWS itself.
+        ignore_configured_endpoint_urls=True,
+        s3=None if addressing == "auto" else {"addressing_style": addressing},
+        retries={"total_max_attempts": retries + 1, "mode": "standard"},
+        connect_timeout=connect,
+        read_timeout=timeout,
+        user_agent_extra="gotdata",
+    )
+    endpoint = place.endpoint or None
+    plain = session.create_client("s3", endpoint_url=endpoint, config=options.merge(Config(signature_version=UNSIGNED)))
+    if keys is None:
+        return Access(place, plain, unsigned, "", plain, None)
+    client = session.create_client("s3", endpoint_url=endpoint, config=options.merge(Config(signature_version="s3v4")))
+    account = keys.get_frozen_credentials().access_key
+    realm = "cred:" + hashlib.sha256(f"{place.endpoint}\n{account}".encode()).hexdigest()
+    return Access(place, client, "", realm, plain, keys)
+
+
+def located(place: Place, settings: Settings) -> Place:
+    """The place with what this machine's AWS configuration and the bucket say of it: its endpoint and region."""
+    with translated("the AWS configuration"):
+        place = replace(place, endpoint=place.endpoint or _endpoint(_session(settings.s3_profile), os.environ))
+    return replace(place, region=_region(place, settings) or place.region)
+
+
+def _region(place: Place, settings: Settings) -> str:
+    """The region that a bucket says it is in, or empty. Asked unsigned: the answer stands in the refusal too, where a
+    signature for another region would only be refused."""
+    access = open_access(replace(place, anonymous=True), settings)
+    with access.asked(""):
+        try:
+            answer = access.client.head_bucket(Bucket=place.bucket)
+        except ClientError as error:
+            if status(error) >= 500:
+                raise
+            answer = error.response
+    region = str(answer["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))
+    return region if re.fullmatch(r"[a-z0-9-]{1,40}", region) else ""
+
+
+def _session(profile: str) -> botocore.session.Session:
+    return botocore.session.Session(profile=profile or None)
+
+
+def _bound(
+    session: botocore.session.Session, place: Place, environ: Mapping[str, str]
+) -> tuple[botocore.session.Session, Any, str]:
+    """The session whose keys are meant for the place's endpoint, and these keys, else why there are none.
+
+    A manifest names an endpoint, and a stranger wrote the manifest: keys go nowhere but where the configuration of this
+    machine sends them itself. Keys for AWS go to AWS, keys of a profile with an ``endpoint_url`` to that endpoint.
+    """
+    if place.anonymous:
+        return session, None, "`anonymous: true` is set"
+    configured = _endpoint(session, environ)
+    if configured == place.endpoint:
+        keys = session.get_credentials()
+        none = "no keys were found: see `aws configure`, AWS_ACCESS_KEY_ID, or the setting s3_profile"
+        return session, keys, "" if keys else none
+    if not place.endpoint:
+        return session, None, f"your keys are configured for {redact(configured)}, and this is in AWS"
+    for profile in session.available_profiles:
+        other = _session(profile)
+        if _endpoint(other, {}) == place.endpoint and (keys := other.get_credentials()):
+            return other, keys, ""
+    return (
+        session,
+        None,
+        (
+            f"no keys are bound to {redact(place.endpoint)}: give a profile in ~/.aws/config its `endpoint_url`, "
+            "or set AWS_ENDPOINT_URL_S3 beside AWS_ACCESS_KEY_ID"
+        ),
+    )
+
+
+def _endpoint(session: botocore.session.Session, environ: Mapping[str, str]) -> str:
+    """The endpoint that is configured for S3, by the rules of the AWS SDKs ("Service-specific endpoints")."""
+    scoped = session.get_scoped_config()
+    ignore = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or scoped.get("ignore_configured_endpoint_urls", "")
+    if str(ignore).lower() == "true":
+        return ""
+    services = session.full_config.get("services", {}).get(scoped.get("services"), {})
+    found = (
+        environ.get("AWS_ENDPOINT_URL_S3")
+        or environ.get("AWS_ENDPOINT_URL")
+        or services.get("s3", {}).get("endpoint_url")
+        or scoped.get("endpoint_url")
+    )
+    return endpoint_url(found) if found else ""

@@ -1,0 +1,201 @@
+"""What S3 says of objects: pages of listings, versions, checksums."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gotdata.errors import (
+    AccessDenied,
+    AuthRequired,
+    GotdataError,
+    NotFound,
+    ResolveError,
+    SourceError,
+    SourceUnavailable,
+)
+from gotdata.model import Checksum, Kind, RemoteFile
+from gotdata.paths import redact, shown
+
+if TYPE_CHECKING:
+    from gotdata.sources.s3_access import Access
+
+EMPTY_PAGES = 100
+"""Pages that may come one after the other with nothing in them."""
+_NO_VERSION = ("", "null")
+"""VersionIds of what was written while the bucket kept no versions: the next write replaces it."""
+_CHECKSUMS = {
+    "ChecksumSHA256": ("sha256", 32),
+    "ChecksumSHA1": ("sha1", 20),
+    "ChecksumCRC64NVME": ("crc64nvme", 8),
+    "ChecksumCRC32C": ("crc32c", 4),
+    "ChecksumCRC32": ("crc32", 4),
+}
+
+Answer = Mapping[str, Any]
+
+
+def object_version(access: Access, key: str, wanted: str) -> dict[str, str]:
+    """The version that an object has now, or the one that is wanted, in the words of a pin.
+
+    Raises:
+        NotFound, AccessDenied, AuthRequired
+    """
+    if wanted == "null":
+        where = redact(access.place.url(key))
+        raise ResolveError(f"{where}: the version 'null' is replaced by the next write: leave `version` out")
+    head = _head(access, key, wanted)
+    version = wanted or str(head.get("VersionId", ""))
+    if version not in _NO_VERSION and (wanted or _readable(access, key, version)):
+        return {"id": version}
+    return {"etag": _etag(head), "size": str(head["ContentLength"])}
+
+
+def folder_version(access: Access, prefix: str) -> dict[str, str]:
+    """How the files of a prefix are bound, in the words of a pin: a prefix itself has no version.
+
+    Raises:
+        NotFound: nothing lies below it.
+    """
+    with access.asked(prefix):
+        page = access.client.list_objects_v2(**access.wants, Prefix=prefix, MaxKeys=1)
+    if prefix and not page.get("Contents") and not page.get("IsTruncated"):
+        raise NotFound(f"{redact(access.place.url(prefix))}: no object's key begins with that")
+    return {"listing": "versions" if _keeps_versions(access, prefix) else "objects"}
+
+
+def _keeps_versions(access: Access, prefix: str) -> bool:
+    """Whether versions can be listed and read. Judged by the first page: whether a bucket keeps versions may be asked
+    by few. Where the answer is wrong, files are bound to their ETag."""
+    try:
+        with access.asked(prefix):
+            page = access.client.list_object_versions(**access.wants, Prefix=prefix)
+    except SourceUnavailable:
+        raise
+    except GotdataError:
+        return False
+    latest = [found for found in page.get("Versions", ()) if found.get("VersionId", "") not in _NO_VERSION]
+    return bool(latest) and _readable(access, str(latest[0]["Key"]), str(latest[0]["VersionId"]))
+
+
+def _readable(access: Access, key: str, version: str) -> bool:
+    """Many who may read an object may not read it by its version."""
+    try:
+        _head(access, key, version)
+    except (AccessDenied, AuthRequired, NotFound):
+        return False
+    return True
+
+
+def entry(access: Access, key: str, pinned: Mapping[str, str]) -> RemoteFile:
+    """The one file of an object's pin."""
+    head = _head(access, key, pinned.get("id", ""), pinned.get("etag", ""))
+    version = f"id:{pinned['id']}" if "id" in pinned else f"etag:{pinned.get('etag', '')}"
+    checks = checksums(head, in_aws=not access.place.endpoint)
+    return RemoteFile(key.rpartition("/")[2], int(head["ContentLength"]), version=version, checks=checks)
+
+
+def entries(access: Access, prefix: str, pinned: Mapping[str, str]) -> Iterator[RemoteFile]:
+    """All files of a prefix's pin. No checksums: they would cost a request for each object, and `gotdata lock --hash`
+    gives better ones."""
+    for found in _versions(access, prefix) if pinned.get("listing") == "versions" else _objects(access, prefix):
+        key, size = str(found.get("Key", "")), found.get("Size")
+        if not key.startswith(prefix) or not isinstance(size, int) or size < 0:
+            where = redact(access.place.url(prefix))
+            raise SourceError(f"{where}: its listing holds {shown(key)!r} of {size} bytes, which can't be")
+        path = key.removeprefix(prefix)
+        if path.endswith("/") and size == 0:
+            yield RemoteFile(path.removesuffix("/"), 0, Kind.DIR)
+        elif path:
+            yield RemoteFile(path, size, version=_version(found))
+
+
+def _objects(access: Access, prefix: str) -> Iterator[Answer]:
+    marks = {"ContinuationToken": "NextContinuationToken"}
+    for page in _pages(access, prefix, access.client.list_objects_v2, marks, ("Contents",)):
+        yield from page.get("Contents", ())
+
+
+def _versions(access: Access, prefix: str) -> Iterator[Answer]:
+    marks = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
+    for page in _pages(access, prefix, access.client.list_object_versions, marks, ("Versions", "DeleteMarkers")):
+        yield from (found for found in page.get("Versions", ()) if found.get("IsLatest"))
+
+
+def _pages(
+    access: Access, prefix: str, ask: Callable[..., Answer], marks: Mapping[str, str], lists: tuple[str, ...]
+) -> Iterator[Answer]:
+    """The pages of a listing, to its end.
+
+    Args:
+        marks: a parameter of the next question → what the page before calls it.
+        lists: where a page has its entries.
+    """
+    where = redact(access.place.url(prefix))
+    began_with: set[tuple[str, str]] = set()
+    empty = 0
+    at: dict[str, str] = {}
+    while True:
+        with access.asked(prefix):
+            page = ask(**access.wants, Prefix=prefix, **at)
+        first = next((found for name in lists for found in page.get(name, ())), None)
+        if first is None:
+            empty += 1
+        else:
+            began = (str(first.get("Key", "")), str(first.get("VersionId", "")))
+            if began in began_with:
+                raise SourceError(f"{where}: its listing leads back to {shown(began[0])!r}, without an end")
+            began_with.add(began)
+            empty = 0
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        at = {parameter: page[mark] for parameter, mark in marks.items() if page.get(mark)}
+        if not at or empty > EMPTY_PAGES:
+            raise SourceError(f"{where}: its listing says that there is more, and not where")
+
+
+def _head(access: Access, key: str, version: str, etag: str = "") -> Answer:
+    bound = {**({"VersionId": version} if version else {}), **({"IfMatch": etag} if etag else {})}
+    with access.asked(key):
+        answer: Answer = access.client.head_object(**access.wants, Key=key, ChecksumMode="ENABLED", **bound)
+    return answer
+
+
+def _etag(answer: Answer) -> str:
+    """In quotes, which some stores leave out."""
+    text = str(answer.get("ETag", "")).strip('"')
+    return f'"{text}"' if text else ""
+
+
+def _version(found: Answer) -> str:
+    """As ``RemoteFile.version``."""
+    if (version := str(found.get("VersionId", ""))) not in _NO_VERSION:
+        return f"id:{version}"
+    etag = _etag(found)
+    return f"etag:{etag}" if etag else ""
+
+
+def checksums(head: Answer, in_aws: bool) -> tuple[Checksum, ...]:
+    """Those that are of the whole object: not of its parts' checksums, and no ETag that only looks like an MD5.
+
+    An ETag is the MD5 of what was put in one part and is not encrypted with a key of one's own (AWS, "Checking object
+    integrity"). Other stores promise nothing of the kind.
+    """
+    etag = _etag(head).strip('"')
+    whole = head.get("ChecksumType", "COMPOSITE" if "-" in etag else "FULL_OBJECT") == "FULL_OBJECT"
+    found = []
+    for field, (algorithm, length) in _CHECKSUMS.items():
+        try:
+            raw = base64.b64decode(str(head.get(field, "")), validate=True)
+        except binascii.Error:
+            continue
+        if whole and len(raw) == length:
+            found.append(Checksum(algorithm, raw.hex()))
+    plain = head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
+    if in_aws and plain and re.fullmatch(r"[0-9a-f]{32}", etag):
+        found.append(Checksum("md5", etag))
+    return tuple(found)
