@@ -209,6 +209,11 @@ _PRIVATE = re.compile(r"(?i).*key|code|.*session.*")
 """Names that may be harmless in a reference, and whose values we still don't print."""
 
 
+def secret_name(name: str) -> bool:
+    """Whether a value of this name is a secret."""
+    return bool(_SECRET.fullmatch(name)) or name.lower() == "key"
+
+
 def secret(url: str) -> str:
     """What in ``url`` is a secret, in words that don't tell it, or empty."""
     user = _USER.search(url)
