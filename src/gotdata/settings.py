@@ -37,7 +37,9 @@ class Settings:
     lock_text_limit: int = _setting(10 << 20, "bytes up to which a snapshot's texts are written to be committed")
     shards_url: str = _setting("", "where longer texts are published, written into the lock by `gotdata lock`")
     s3_profile: str = _setting("", "the AWS profile to take keys from")
-    here: Mapping[str, str] = _setting({}, "references that lie in folders of this machine: {URL prefix = folder}")
+    here: Mapping[str, str] = field(
+        default_factory=dict, metadata={"help": "references that lie in folders of this machine: {URL prefix = folder}"}
+    )
 
     @property
     def store_path(self) -> Path:
