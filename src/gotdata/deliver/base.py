@@ -42,7 +42,7 @@ class Job:
     Attributes:
         whole: fetches and verifies a file of the tree and opens it; the caller closes it.
         clear: takes away what an earlier ``up`` has put at the target. Called once, when its successor is ready.
-        serving: what a process that serves this tree must be told, see ``fuse.launch``.
+        serving: what the processes of a mount are told, see ``fuse.spec``.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Job:
     bytes: int
     whole: Callable[[int], Held]
     clear: Callable[[], None]
-    serving: Mapping[str, Any]
+    serving: Callable[[], Any]
     connections: int = 8
     reporter: Reporter = field(default=silent)
 
