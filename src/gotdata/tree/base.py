@@ -41,9 +41,10 @@ class Lazy(Tree, Protocol):
     def held(self, id: int) -> Held:
         """The store's copy of a file, whole or partial, opened; the caller closes it. No network."""
 
-    def ensure(self, id: int, span: Span) -> None:
-        """Returns when ``held(id).pread(span)`` has the bytes. May fetch more than asked. Single flight: callers that
-        ask for the same block, in any process, fetch it once. Raises as ``read``."""
+    def ensure(self, id: int, span: Span, prefetch: int = 0) -> None:
+        """Returns when ``held(id).pread(span)`` has the bytes; ``prefetch`` bytes after them may come later, or never.
+        May fetch more than asked. Single flight: callers that ask for the same block, in any process, fetch it once.
+        Raises as ``read``."""
 
 
 def find(tree: Tree, path: str) -> Node:

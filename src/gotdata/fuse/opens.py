@@ -1,0 +1,78 @@
+"""How each inode is open: through the kernel's cache, or handed through to the store's file (passthrough).
+
+The kernel fixes this from an inode's first OPEN to its last RELEASE, a memory map included; the other kind meanwhile
+gives the reader EIO. So a file that becomes whole changes its kind when it is opened with nobody having it open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass
+
+from gotdata.fuse import protocol
+from gotdata.fuse.connection import Connection
+from gotdata.store.base import Held
+
+
+@dataclass(slots=True)
+class Inode:
+    count: int = 0
+    backing: int = 0
+    """The id by which the kernel knows the store's file; 0: through the cache."""
+
+
+class Opens:
+    """All inodes that are open. Where the kernel takes no backing files, OPEN is refused once with ENOSYS: then it never
+    asks again, nor says RELEASE, and small files open without a round trip."""
+
+    def __init__(self, connection: Connection, passthrough: bool) -> None:
+        self._connection = connection
+        self._passthrough: bool | None = None if passthrough else False
+        self._inodes: dict[int, Inode] = {}
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._inodes
+
+    def open(self, node: int, held: Held | None) -> bytes | int:
+        """The answer to OPEN, or an errno. ``held`` is needed unless the inode is open already. Whoever sends the
+        answer and learns that nobody wants it calls ``release``."""
+        inode = self._inodes.get(node)
+        if inode is None:
+            assert held is not None
+            if self._passthrough is None:
+                self._passthrough = self._probe(held)
+            if not self._passthrough:
+                return errno.ENOSYS
+            inode = self._inodes[node] = Inode(backing=self._back(held))
+        inode.count += 1
+        if inode.backing:
+            return protocol.opened(protocol.Fopen.PASSTHROUGH, inode.backing)
+        return protocol.opened(protocol.Fopen.KEEP_CACHE)
+
+    def release(self, node: int) -> None:
+        inode = self._inodes.get(node)
+        if inode is None:
+            return
+        inode.count -= 1
+        if inode.count == 0:
+            del self._inodes[node]
+            if inode.backing:
+                with contextlib.suppress(OSError):  # the kernel may have let go of it with the whole connection
+                    self._connection.backing_close(inode.backing)
+
+    def _probe(self, held: Held) -> bool:
+        """Found out by doing it: rights, kernel and the store's file system must all agree."""
+        try:
+            self._connection.backing_close(self._connection.backing_open(held.fd))
+        except OSError:
+            return False
+        return True
+
+    def _back(self, held: Held) -> int:
+        if not held.whole or held.in_place:
+            return 0
+        try:
+            return self._connection.backing_open(held.fd)
+        except OSError:
+            return 0

@@ -1,0 +1,226 @@
+"""READs: answered at once where the store has the bytes, else parked until a worker has brought them, or the deadline."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from gotdata.errors import GotdataError, StoreError
+from gotdata.fuse import protocol
+from gotdata.fuse.connection import Connection
+from gotdata.fuse.files import File, Files
+from gotdata.fuse.link import Mark, Reply, Request
+from gotdata.fuse.log import Log
+from gotdata.fuse.meter import Meter
+from gotdata.model import BLOCK, Span
+
+LIMIT = 4096
+"""READs that may be parked before no more requests are taken from the kernel."""
+_THREADS = 8
+_TRIES = 3
+
+
+@dataclass(slots=True)
+class Parked:
+    """A READ that waits."""
+
+    unique: int
+    node: int
+    span: Span
+    pid: int
+    deadline: float
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Flight:
+    """Blocks that a worker was asked for, and who waits for them."""
+
+    request: Request
+    waiting: list[Parked] = field(default_factory=list)
+
+
+class Reads:
+    """Every READ gets exactly min(size, st_size − offset) bytes or an errno, once, within ``timeout`` seconds. A short
+    answer would shrink the file for the kernel, and kill whoever has it mapped.
+
+    All methods are for the thread of the loop. Files that are read in place may block as long as their file system
+    does: a few threads read those, and whoever takes a READ out of ``_parked`` answers it.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        connection: Connection,
+        files: Files,
+        meter: Meter,
+        log: Log,
+        timeout: float,
+        send: Callable[[Request], None],
+    ) -> None:
+        self._dataset, self._connection, self._files = dataset, connection, files
+        self._meter, self._log, self._timeout, self._send = meter, log, timeout, send
+        self._parked: dict[int, Parked] = {}  # in the order of their deadlines
+        self._flights: dict[int, Flight] = {}
+        self._by_span: dict[tuple[int, Span], Flight] = {}
+        self._sequence = 0
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read")
+
+    @property
+    def full(self) -> bool:
+        return len(self._parked) >= LIMIT
+
+    def wanted(self, seq: int) -> bool:
+        """Whether anyone still waits for what a worker was to be asked."""
+        return seq in self._flights
+
+    def read(self, request: protocol.Request) -> bytes | None:
+        """The bytes, or None where they will be answered later. Raises as ``Held.pread``."""
+        offset, size = protocol.window(request.body)
+        file = self._files.get(request.node)
+        span = Span(offset, min(offset + size, file.node.size))
+        if span.size <= 0:
+            return b""
+        if not file.held.in_place and (data := _exactly(file, span)) is not None:
+            return data
+        parked = Parked(request.unique, request.node, span, request.pid, time.monotonic() + self._timeout)
+        self._parked[parked.unique] = parked
+        if file.held.in_place:
+            self._pool.submit(self._in_place, parked, file)
+        else:
+            self._fetch(parked, file.node.size)
+        return None
+
+    def _fetch(self, parked: Parked, size: int) -> None:
+        start = parked.span.start // BLOCK * BLOCK
+        span = Span(start, min(-(-parked.span.stop // BLOCK) * BLOCK, size))
+        flight = self._by_span.get((parked.node, span))
+        if flight is not None:
+            flight.waiting.append(parked)
+            return
+        try:
+            self._meter.count(span.size, parked.pid)
+            self._sequence += 1
+            request = Request(self._sequence, parked.node, *span, 0, parked.pid)
+            flight = self._flights[request.seq] = self._by_span[parked.node, span] = Flight(request, [parked])
+            self._send(request)
+        except (GotdataError, OSError) as error:
+            self._forget(flight)
+            self._fail(parked, error.errno or errno.EIO, str(error))
+
+    def _forget(self, flight: Flight | None) -> None:
+        if flight is not None:
+            request = flight.request
+            self._flights.pop(request.seq, None)
+            self._by_span.pop((request.node, Span(request.start, request.stop)), None)
+
+    def arrived(self, reply: Reply) -> None:
+        """What a worker says."""
+        flight = self._flights.get(reply.seq)
+        if reply.errno:
+            node = flight.request.node if flight else 0
+            self._complain(node, reply.message)
+            if flight and reply.mark is Mark.WRONG:
+                # From a thread, after the answers: it waits for pages whose READs we may not have answered yet.
+                self._pool.submit(self._connection.notify, protocol.Notify.INVAL_INODE, protocol.invalidate(node))
+        if flight is None:
+            return
+        self._forget(flight)
+        for parked in flight.waiting:
+            if reply.errno:
+                self._refuse(parked, reply.errno)
+            elif parked.unique in self._parked:
+                self._again(parked)
+
+    def _again(self, parked: Parked) -> None:
+        """Reads what should be there now. Another mirror's bytes lie in another file: so it is opened again."""
+        try:
+            data = _exactly(self._files.get(parked.node), parked.span)
+            if data is None:
+                file = self._files.fresh(parked.node)
+                data = _exactly(file, parked.span)
+        except GotdataError as error:
+            self._fail(parked, error.errno or errno.EIO, str(error))
+            return
+        parked.tries += 1
+        if data is not None:
+            self._answer(parked, data)
+        elif parked.tries < _TRIES:
+            self._fetch(parked, file.node.size)
+        else:
+            self._fail(
+                parked, errno.EIO, f"bytes {parked.span.start}-{parked.span.stop} were fetched and are not there"
+            )
+
+    def _in_place(self, parked: Parked, file: File) -> None:
+        if parked.unique not in self._parked:
+            return
+        try:
+            data = _exactly(file, parked.span)
+            if data is None:
+                raise StoreError("the file is shorter than it was")
+            self._answer(parked, data)
+        except GotdataError as error:
+            self._fail(parked, error.errno or errno.EIO, str(error))
+        except Exception as error:
+            self._log.unexpected(f"{self._dataset}: reading in place", error)
+            self._refuse(parked, errno.EIO)
+
+    def expire(self) -> float | None:
+        """Refuses what is late. Gives the seconds until the next is, None where nothing is parked."""
+        now = time.monotonic()
+        while parked := self._first():
+            if parked.deadline > now:
+                return parked.deadline - now
+            span = parked.span
+            why = f"bytes {span.start}-{span.stop} did not come within {self._timeout:g} s (the setting `timeout`)"
+            self._fail(parked, errno.EIO, why)
+            for flight in [flight for flight in self._flights.values() if self._abandoned(flight)]:
+                self._forget(flight)
+        return None
+
+    def _first(self) -> Parked | None:
+        while self._parked:
+            try:
+                return next(iter(self._parked.values()))
+            except (StopIteration, RuntimeError):  # a thread of the pool has just taken one out
+                continue
+        return None
+
+    def _abandoned(self, flight: Flight) -> bool:
+        return not any(parked.unique in self._parked for parked in flight.waiting)
+
+    def interrupt(self, unique: int) -> None:
+        parked = self._parked.get(unique)
+        if parked is not None:
+            self._refuse(parked, errno.EINTR)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, parked: Parked, data: bytes) -> None:
+        if self._parked.pop(parked.unique, None):
+            self._connection.reply(parked.unique, data)
+
+    def _refuse(self, parked: Parked, number: int) -> None:
+        if self._parked.pop(parked.unique, None):
+            self._connection.refuse(parked.unique, number)
+
+    def _fail(self, parked: Parked, number: int, why: str) -> None:
+        if parked.unique in self._parked:
+            self._complain(parked.node, why)
+            self._refuse(parked, number)
+
+    def _complain(self, node: int, why: str) -> None:
+        self._log(f"{self._dataset}/{self._files.path(node)}: {why}" if node else f"{self._dataset}: {why}")
+
+
+def _exactly(file: File, span: Span) -> bytes | None:
+    data = file.held.pread(span)
+    if data is not None and len(data) != span.size:
+        raise StoreError(f"the store gave {len(data)} bytes where {span.size} were due; run `gotdata cache fsck`")
+    return data

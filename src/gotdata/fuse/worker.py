@@ -1,0 +1,43 @@
+"""The process that fetches for a server: it alone knows networks and credentials. Ends when its server ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from gotdata.errors import GotdataError, IntegrityError, UpstreamChanged
+from gotdata.fuse.link import PACKET, Mark, Reply, Request
+from gotdata.fuse.log import Log
+from gotdata.model import Span
+from gotdata.tree.base import Lazy
+
+THREADS = 32
+
+
+def serve_worker(sock: socket.socket, tree: Lazy, log: Log, threads: int = THREADS) -> None:
+    """Answers requests until the other end closes. What is under way then is left alone: partial files bear it."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ensure")
+    while packet := sock.recv(PACKET):
+        pool.submit(_answer, sock, tree, Request.unpack(packet), log)
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _answer(sock: socket.socket, tree: Lazy, request: Request, log: Log) -> None:
+    reply = _ensure(tree, request, log)
+    with contextlib.suppress(ConnectionError):
+        sock.send(reply.pack())
+
+
+def _ensure(tree: Lazy, request: Request, log: Log) -> Reply:
+    try:
+        tree.ensure(request.node, Span(request.start, request.stop), request.prefetch)
+    except GotdataError as error:
+        # A changed origin says nothing against what was read from it before.
+        wrong = isinstance(error, IntegrityError) and not isinstance(error, UpstreamChanged)
+        return Reply(request.seq, error.errno or errno.EIO, Mark.WRONG if wrong else Mark.NONE, str(error))
+    except Exception as error:
+        log.unexpected(f"fetching node {request.node}", error)
+        return Reply(request.seq, errno.EIO, message=f"unexpected {type(error).__name__}: {error}")
+    return Reply(request.seq)

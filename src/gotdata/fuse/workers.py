@@ -1,0 +1,115 @@
+"""The worker processes of a server: started when first needed, started again when one dies, never waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+
+from gotdata.fuse.link import PACKET, Reply, Request
+from gotdata.fuse.log import Log
+from gotdata.fuse.spec import Spec, pipe
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.fuse needs Linux")
+
+WINDOW = 64
+"""Requests that one worker has at once. The rest wait here; so a send never blocks."""
+_DEATHS = 5
+_MINUTE = 60.0
+
+
+class Worker:
+    """One process, and what it was asked. ``wanted`` says of a request's number whether anyone still waits for it."""
+
+    def __init__(self, spec: Spec, log: Log, wanted: Callable[[int], bool]) -> None:
+        self._spec, self._log, self._wanted = spec, log, wanted
+        self._queue: deque[Request] = deque()
+        self._sent: dict[int, Request] = {}
+        self._deaths: deque[float] = deque(maxlen=_DEATHS)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.sock: socket.socket | None = None
+
+    def send(self, request: Request) -> None:
+        self._queue.append(request)
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._queue and len(self._sent) < WINDOW:
+            request = self._queue.popleft()
+            if not self._wanted(request.seq):
+                continue
+            if self.sock is None:
+                self._start()
+            assert self.sock is not None
+            self._sent[request.seq] = request
+            try:
+                self.sock.send(request.pack())
+            except OSError:
+                return  # it died; ``receive`` will see the end of the stream and send again
+
+    def receive(self) -> list[Reply]:
+        """What it answered; where it died, refusals of what it could not be asked again."""
+        assert self.sock is not None
+        try:
+            packet = self.sock.recv(PACKET)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            packet = b""
+        if not packet:
+            return self._died()
+        reply = Reply.unpack(packet)
+        self._sent.pop(reply.seq, None)
+        self._pump()
+        return [reply]
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        spec = pipe(self._spec)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gotdata.fuse", "worker", str(theirs.fileno()), self._spec.dataset],
+                stdin=spec,
+                pass_fds=(theirs.fileno(),),
+            )
+        finally:
+            os.close(spec)
+            theirs.close()
+        ours.setblocking(False)
+        self.sock = ours
+
+    def _died(self) -> list[Reply]:
+        status = self._end(1.0)
+        pending, self._sent = list(self._sent.values()), {}
+        self._log(f"{self._spec.dataset}: the process that fetches ended ({status}) with {len(pending)} requests open")
+        now = time.monotonic()
+        self._deaths.append(now)
+        if len(self._deaths) == _DEATHS and now - self._deaths[0] < _MINUTE:
+            pending += self._queue
+            self._queue.clear()
+            reason = f"the process that fetches died {_DEATHS} times in a minute; see {self._spec.log}"
+            return [Reply(request.seq, errno.EIO, message=reason) for request in pending]
+        self._queue.extendleft(reversed(pending))
+        self._pump()
+        return []
+
+    def _end(self, patience: float) -> int:
+        """Closes the link, at which a worker ends by itself. Gives its exit status."""
+        if self.sock is None or self._process is None:
+            return 0
+        self.sock.close()
+        self.sock = None
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def close(self) -> None:
+        self._end(5.0)

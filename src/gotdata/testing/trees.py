@@ -1,0 +1,203 @@
+"""A small lazy tree for tests, that several processes can have at once: its origin and its store are plain files."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import astuple
+from pathlib import Path
+
+from gotdata import errors
+from gotdata.model import BLOCK, Kind, Node, Span
+from gotdata.tree.base import ROOT
+
+
+class MemoryHeld:
+    """Fulfils ``store.base.Held``. ``gate`` is held open while an in-place read may go on."""
+
+    def __init__(self, data: Path, size: int, present: Path | None, gate: Path | None) -> None:
+        self.size, self.whole, self.in_place = size, present is None and gate is None, gate is not None
+        self.fd = os.open(data, os.O_RDONLY)
+        self._present, self._gate = present, gate
+        self._closed = False
+
+    def pread(self, span: Span) -> bytes | None:
+        if self._gate:
+            _pass(self._gate)
+        stop = min(span.stop, self.size)
+        if self._present:
+            here = self._present.read_bytes()
+            if not all(here[span.start // BLOCK : -(-stop // BLOCK)]):
+                return None
+        return os.pread(self.fd, max(0, stop - span.start), span.start)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            os.close(self.fd)
+
+
+class MemoryTree:
+    """Fulfils ``tree.base.Lazy``. What happens to it in one process is seen by all that opened the same folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        rows = json.loads((self._folder / "index.json").read_text())
+        self._nodes = {row[0]: Node(*row[:3], Kind(row[3]), *row[4:]) for row in rows}
+        self._children: dict[int, dict[str, Node]] = defaultdict(dict)
+        for node in self._nodes.values():
+            if node.id != ROOT:
+                self._children[node.parent][node.name] = node
+        self.snapshot = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def plant(
+        cls, folder: Path, entries: Mapping[str, bytes | str | None], executable: Collection[str] = ()
+    ) -> MemoryTree:
+        """A tree of ``entries``: path → bytes of a file, target of a link, or None for an empty folder. Nothing of it is
+        in the store."""
+        for name in ("origin", "store"):
+            (folder / name).mkdir(parents=True)
+        (folder / "gate").touch()
+        nodes = {"": Node(ROOT, 0, "", Kind.DIR)}
+        for path, content in sorted(entries.items()):
+            parts = path.split("/")
+            for depth in range(1, len(parts)):
+                _add(nodes, "/".join(parts[:depth]), Kind.DIR)
+            if isinstance(content, bytes):
+                node = _add(nodes, path, Kind.FILE, content, path in executable)
+                (folder / "origin" / str(node.id)).write_bytes(content)
+            elif content is None:
+                _add(nodes, path, Kind.DIR)
+            else:
+                _add(nodes, path, Kind.LINK, content.encode("utf-8", "surrogateescape"), target=content)
+        (folder / "index.json").write_text(json.dumps([astuple(node) for node in nodes.values()]))
+        return cls(folder)
+
+    def node(self, id: int) -> Node:
+        try:
+            return self._nodes[id]
+        except KeyError:
+            raise errors.NotFound(f"no node {id}") from None
+
+    def lookup(self, parent: int, name: str) -> Node:
+        try:
+            return self._children[parent][name]
+        except KeyError:
+            raise errors.NotFound(f"no {name!r} in {parent}") from None
+
+    def children(self, parent: int, after: int = 0) -> Iterator[Node]:
+        return (node for node in self._children[parent].values() if node.id > after)
+
+    def read(self, id: int, span: Span) -> bytes:
+        self.ensure(id, span)
+        held = self.held(id)
+        with contextlib.closing(held):
+            return held.pread(span) or b""
+
+    def held(self, id: int) -> MemoryHeld:
+        size = self.node(id).size
+        if (self._folder / "in_place").exists():
+            return MemoryHeld(self._folder / "origin" / str(id), size, None, self._folder / "gate")
+        data, present = self._files(id)
+        return MemoryHeld(data, size, present if present.exists() else None, None)
+
+    def _files(self, id: int) -> tuple[Path, Path]:
+        """The store's bytes, and a byte for each block of them; that second file is there until the first is whole."""
+        data, present = (self._folder / "store" / f"{id}.{kind}" for kind in ("data", "present"))
+        with contextlib.suppress(FileExistsError), data.open("xb") as file:
+            present.write_bytes(bytes(-(-self.node(id).size // BLOCK)))
+            file.truncate(self.node(id).size)
+        return data, present
+
+    def ensure(self, id: int, span: Span, prefetch: int = 0) -> None:
+        with self._lock:
+            if (self._folder / "in_place").exists():
+                return
+            data, present = self._files(id)
+            if not present.exists():
+                return
+            here = bytearray(present.read_bytes())
+            stop = min(span.stop + prefetch, self.node(id).size)
+            for block in range(span.start // BLOCK, -(-stop // BLOCK)):
+                if not here[block]:
+                    self._fetch(id, data, block)
+                    here[block] = 1
+            present.write_bytes(here)
+
+    def _fetch(self, id: int, data: Path, block: int) -> None:
+        _pass(self._folder / "gate")
+        if (self._folder / "fault").exists():
+            kind, message = json.loads((self._folder / "fault").read_text())
+            raise getattr(errors, kind)(message)
+        with (self._folder / "origin" / str(id)).open("rb") as source, data.open("r+b") as file:
+            for end in (source, file):
+                end.seek(block * BLOCK)
+            file.write(source.read(BLOCK))
+        with (self._folder / "fetched").open("a") as log:
+            log.write(f"{id} {block}\n")
+
+    def fetched(self) -> list[tuple[int, int]]:
+        """Node and block of everything that was fetched, in order."""
+        log = self._folder / "fetched"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [(int(id), int(block)) for id, block in (line.split() for line in lines)]
+
+    def complete(self, id: int) -> None:
+        """The store has this file whole now."""
+        data, present = self._files(id)
+        data.write_bytes((self._folder / "origin" / str(id)).read_bytes())
+        present.unlink(missing_ok=True)
+
+    def lose(self, id: int) -> None:
+        """The store has nothing of this file any more."""
+        data, present = self._files(id)
+        present.unlink(missing_ok=True)
+        data.unlink()
+
+    def in_place(self) -> None:
+        """Files are the origin's own from now on."""
+        (self._folder / "in_place").touch()
+
+    def fault(self, kind: type[errors.GotdataError], message: str) -> None:
+        """Fetching fails from now on."""
+        (self._folder / "fault").write_text(json.dumps([kind.__name__, message]))
+
+    def no_fault(self) -> None:
+        (self._folder / "fault").unlink()
+
+    @contextlib.contextmanager
+    def gate(self) -> Iterator[None]:
+        """Fetching, and reading in place, does not go on before this ends."""
+        with (self._folder / "gate").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _add(
+    nodes: dict[str, Node], path: str, kind: Kind, content: bytes = b"", executable: bool = False, target: str = ""
+) -> Node:
+    if path not in nodes:
+        parent, _, name = path.rpartition("/")
+        identity = f"sha256:{hashlib.sha256(content).hexdigest()}" if kind is Kind.FILE else ""
+        nodes[path] = Node(
+            len(nodes) + 1, nodes[parent].id, name, kind, len(content), executable, target, identity=identity
+        )
+    return nodes[path]
+
+
+def _pass(gate: Path) -> None:
+    with gate.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def open_tree(folder: str) -> MemoryTree:
+    """A factory for ``fuse.spec``."""
+    return MemoryTree(folder)
