@@ -205,7 +205,7 @@ def checks(headers: Mapping[str, str], whole: bool) -> tuple[Checksum, ...]:
 
 
 def _hex(text: str, length: int) -> str:
-    """A digest of ``length`` bytes, in base64 or (Zenodo's Content-MD5, adler32) hexadecimal; empty where it is neither."""
+    """A digest of ``length`` bytes, in base64 or (Zenodo, adler32) hexadecimal; empty where it is neither."""
     if re.fullmatch(rf"[0-9a-fA-F]{{{2 * length}}}", text):
         return text.lower()
     try:

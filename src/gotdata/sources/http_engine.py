@@ -19,7 +19,7 @@ from functools import cached_property
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urljoin
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError, SSLError
@@ -213,7 +213,7 @@ class Engine:
         raise AssertionError("endless")
 
     def _follow(self, url: str, headers: Mapping[str, str], ok: set[int], end: float) -> Response:
-        """One try: from the URL, or from a target that it named some seconds ago, to an answer with a status in ``ok``."""
+        """One try: from the URL, or a target that it named some seconds ago, to an answer with a status in ``ok``."""
         target = "" if "Authorization" in headers else self._known_target(url)
         if target:
             # A signed URL runs out with 400, 401, 403 or 404: ask for a new one.

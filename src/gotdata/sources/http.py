@@ -1,0 +1,174 @@
+"""Plain HTTP(S): one file behind a URL, or a folder by the index page that its server shows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from gotdata.context import Context
+from gotdata.credentials import parse
+from gotdata.errors import AccessDenied, NotFound, ResolveError, SourceError
+from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
+from gotdata.paths import redact, remote_path
+from gotdata.sources import autoindex
+from gotdata.sources.base import Powers
+from gotdata.sources.http_answer import Facts
+from gotdata.sources.http_engine import HTML
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+COUNTED = 256 << 20
+"""Bytes up to which a file whose server does not say its size is read once to learn it."""
+_PAGES = re.compile(r"\.(x?html?|xht|shtml|php|aspx?|jsp)$", re.I)
+_CHECKS = ("sha256", "sha512", "sha1", "md5", "adler32")
+
+
+class Http:
+    """The pin of a file holds all that its server said of it; of a folder, whose files are asked one by one, only what
+    kind of index it has."""
+
+    name = "http"
+    schemes = ("http", "https")
+    powers = Powers()
+
+    def claims(self, ref: Ref) -> bool:
+        return ref.url.lower().startswith(("http://", "https://"))
+
+    def resolve(self, ref: Ref, ctx: Context) -> Pin | Ref:
+        url = canonical(ref.url)
+        if asked := ref.option("version"):
+            raise ResolveError(f"{redact(url)}: a web server keeps no versions, so {redact(asked)} can't be asked for")
+        try:
+            return self._folder(url, ref, ctx) if _path(url).endswith("/") else self._file(url, ref, ctx)
+        except NotFound as error:
+            raise ResolveError(str(error)) from error
+
+    def _folder(self, url: str, ref: Ref, ctx: Context) -> Pin:
+        try:
+            index = autoindex.read(url, ctx.http)
+        except AccessDenied as error:
+            raise AccessDenied(f"{error}; or its server shows no index of folders") from error
+        return Pin(self.name, replace(ref, url=url), url, {"index": index.kind})
+
+    def _file(self, url: str, ref: Ref, ctx: Context) -> Pin | Ref:
+        facts = ctx.http.probe(url)
+        if facts.kind in HTML and not _PAGES.search(_path(url)):
+            if _path(facts.url).endswith("/") or _is_index(url, ctx):
+                return replace(ref, url=f"{url}/")
+            raise _web_page(url)
+        file = settle(url, _name(url, facts), facts, ctx)
+        version = {"name": file.path, "size": str(file.size)}
+        if file.version:
+            version["version"] = file.version
+        version |= {check.algorithm: check.hex for check in file.checks}
+        return Pin(self.name, replace(ref, url=url), url, version)
+
+    def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
+        said = pin.version
+        if "size" in said:
+            checks = tuple(Checksum(name, said[name]) for name in _CHECKS if name in said)
+            at, version = pin.ref.url, said.get("version", "")
+            yield RemoteFile(said["name"], int(said["size"]), at=at, version=version, checks=checks)
+            return
+
+        def ask(entry: autoindex.Entry) -> RemoteFile:
+            if entry.path.endswith("/"):
+                return RemoteFile(entry.path.removesuffix("/"), 0, Kind.DIR)
+            if entry.size is not None:
+                return RemoteFile(entry.path, entry.size, version=entry.version)
+            url = autoindex.below(pin.ref.url, entry.path)
+            return settle(url, entry.path, ctx.http.probe(url), ctx)
+
+        yield from _ahead(autoindex.walk(pin.ref.url, ctx.http), ask, ctx.settings.connections)
+
+    def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        return ctx.http.get(self.url(pin, file), span, size=file.size, version=file.version)
+
+    def url(self, pin: Pin, file: RemoteFile) -> str:
+        return file.at or autoindex.below(pin.ref.url, file.path)
+
+    def realm(self, pin: Pin, ctx: Context) -> str:
+        return ctx.credentials.realm(pin.ref.url)
+
+    def local(self, pin: Pin, file: RemoteFile) -> str:
+        return ""
+
+
+def settle(url: str, path: str, facts: Facts, ctx: Context) -> RemoteFile:
+    """A file of which everything is known: size is mandatory, so where its server does not say it, it is counted.
+
+    Raises:
+        SourceError: it is a web page where a file was due, or too long to be counted.
+    """
+    if facts.kind in HTML and not _PAGES.search(path):
+        raise _web_page(url)
+    file = RemoteFile(path, facts.size, version=facts.version, checks=facts.checks)
+    if facts.size is not None:
+        return file
+    digest, size = hashlib.sha256(), 0
+    piece = memoryview(bytearray(1 << 20))
+    with ctx.http.get(url, version=facts.version) as body:
+        while count := body.readinto(piece):
+            digest.update(piece[:count])
+            size += count
+            if size > COUNTED:
+                raise SourceError(
+                    f"{redact(url)}: its server does not say how long it is, and it is longer than the {COUNTED} bytes "
+                    "that are read to learn it; publish it with a Content-Length"
+                )
+    return replace(file, size=size, checks=(Checksum("sha256", digest.hexdigest()),))
+
+
+def canonical(url: str) -> str:
+    """A URL in the one spelling: scheme and host in lower case, escapes in upper case, no fragment, no default port."""
+    parsed = parse(url)
+    if not parsed.host or not parsed.scheme:
+        raise ResolveError(f"{redact(url)} names no host; https://HOST/PATH is due")
+    port = None if parsed.port == {"http": 80, "https": 443}.get(parsed.scheme) else parsed.port
+    return parsed._replace(port=port, fragment=None, path=parsed.path or "/").url
+
+
+def _name(url: str, facts: Facts) -> str:
+    """The last component of the URL. One without a dot (``/download?id=3``) gives way to Content-Disposition."""
+    named = unquote(posixpath.basename(_path(url)), errors="surrogateescape")
+    return remote_path(facts.name if "." not in named and facts.name.strip(".") else named)
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path
+
+
+def _is_index(url: str, ctx: Context) -> bool:
+    index = autoindex.parse(ctx.http.text(url))
+    return index is not None and index.certain
+
+
+def _web_page(url: str) -> SourceError:
+    return SourceError(
+        f"{redact(url)} answered a web page (text/html) where a file was due: a login, a page about the file, "
+        "or an error; give the URL that the page's download button has"
+    )
+
+
+def _ahead(items: Iterable[T], ask: Callable[[T], R], width: int) -> Iterator[R]:
+    """``ask`` of each item, ``width`` at once, in their order; never more than a few held."""
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(width, "ask")
+    try:
+        for item in items:
+            waiting.append(pool.submit(ask, item))
+            if len(waiting) >= 2 * width:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
