@@ -64,7 +64,7 @@ class Connection:
             OSError: EPERM without CAP_SYS_ADMIN in the first user namespace, ELOOP from a stacked file system such as
                 overlayfs, ENOTTY before Linux 6.9.
         """
-        return fcntl.ioctl(self.fd, protocol.BACKING_OPEN, bytearray(protocol.BACKING_MAP.pack(fd, 0, 0)), True)
+        return int(fcntl.ioctl(self.fd, protocol.BACKING_OPEN, bytearray(protocol.BACKING_MAP.pack(fd, 0, 0)), True))
 
     def backing_close(self, id: int) -> None:
         fcntl.ioctl(self.fd, protocol.BACKING_CLOSE, protocol.BACKING_ID.pack(id))

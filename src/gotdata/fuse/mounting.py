@@ -126,7 +126,7 @@ def _mount(point: str) -> int | None:
     os.close(fd)
     if number == errno.EPERM:
         return None
-    cure = f"is the kernel's fuse module loaded? Else take `as: copy`; `gotdata doctor` looks further"
+    cure = "is the kernel's fuse module loaded? Else take `as: copy`; `gotdata doctor` looks further"
     raise DeliveryError(f"can't mount at {point}: {os.strerror(number)}; {cure}")
 
 

@@ -23,8 +23,8 @@ class Inode:
 
 
 class Opens:
-    """All inodes that are open. Where the kernel takes no backing files, OPEN is refused once with ENOSYS: then it never
-    asks again, nor says RELEASE, and small files open without a round trip."""
+    """All inodes that are open. Where the kernel takes no backing files, OPEN is refused once with ENOSYS: then it
+    never asks again, nor says RELEASE, and small files open without a round trip."""
 
     def __init__(self, connection: Connection, passthrough: bool) -> None:
         self._connection = connection

@@ -256,7 +256,7 @@ NO_ENTRY = _ENTRY_OUT.pack(0, 0, FOREVER, *[0] * 19)
 
 
 def dirent(id: int, name: bytes, kind: Kind, cookie: int, prefix: bytes = b"") -> bytes:
-    """One entry of READDIR, or of READDIRPLUS where ``prefix`` is its ``entry``. ``cookie``: where to go on after it."""
+    """One entry of READDIR, or of READDIRPLUS where ``prefix`` is its ``entry``. ``cookie``: where to go on."""
     padding = b"\0" * (-len(name) % 8)
     return b"".join((prefix, _DIRENT.pack(id, cookie, len(name), _MODES[kind] >> 12), name, padding))
 

@@ -1,9 +1,8 @@
-"""READs: answered at once where the store has the bytes, else parked until a worker has brought them, or the deadline."""
+"""READs: answered at once where the store has the bytes, else parked until a worker has brought them, or too late."""
 
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -32,9 +32,9 @@ Answer = bytes | int | None
 
 
 class Server:
-    """Stateless but for the counts of ``Opens``: node id = row of the snapshot, file handle = 0, a folder's cookie = row
-    + 1. So whoever holds the descriptor may start another server after this one died; ``resume`` makes it ask for the
-    requests that were left unanswered, and ``ready`` is called at once, else after INIT."""
+    """Stateless but for the counts of ``Opens``: node id = row of the snapshot, file handle = 0, cookie = row + 1. So
+    whoever holds the descriptor may start another server after this one died; ``resume`` makes it ask for the requests
+    that were left unanswered. ``ready`` is called at once then, else after INIT."""
 
     def __init__(
         self, connection: Connection, tree: Lazy, spec: Spec, log: Log, ready: Callable[[], None], resume: bool = False
@@ -192,7 +192,7 @@ class Server:
         return b"".join(parts)
 
     def _entries(self, id: int, after: int) -> Iterator[tuple[Node, bytes, int]]:
-        """A folder's entries after a cookie: `.` is 1, `..` is 2, a child is its id + 1, and no child's id is below 2."""
+        """A folder's entries after a cookie: `.` is 1, `..` is 2, a child its id + 1. No child's id is below 2."""
         if after < _DOTS:
             folder = self._tree.node(id)
             if after < 1:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from gotdata import errors
 from gotdata.model import BLOCK, Kind, Node, Span
 from gotdata.tree.base import ROOT
+
+if sys.platform == "win32":
+    raise ImportError("gotdata.testing.trees needs flock")
+
+import fcntl
 
 
 class MemoryHeld:
@@ -32,9 +37,10 @@ class MemoryHeld:
             _pass(self._gate)
         stop = min(span.stop, self.size)
         if self._present:
-            here = self._present.read_bytes()
-            if not all(here[span.start // BLOCK : -(-stop // BLOCK)]):
-                return None
+            with contextlib.suppress(FileNotFoundError):  # whole by now
+                here = self._present.read_bytes()
+                if not all(here[span.start // BLOCK : -(-stop // BLOCK)]):
+                    return None
         return os.pread(self.fd, max(0, stop - span.start), span.start)
 
     def close(self) -> None:
@@ -49,7 +55,7 @@ class MemoryTree:
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         rows = json.loads((self._folder / "index.json").read_text())
-        self._nodes = {row[0]: Node(*row[:3], Kind(row[3]), *row[4:]) for row in rows}
+        self._nodes = {row[0]: replace(Node(*row), kind=Kind(row[3])) for row in rows}
         self._children: dict[int, dict[str, Node]] = defaultdict(dict)
         for node in self._nodes.values():
             if node.id != ROOT:
@@ -61,8 +67,8 @@ class MemoryTree:
     def plant(
         cls, folder: Path, entries: Mapping[str, bytes | str | None], executable: Collection[str] = ()
     ) -> MemoryTree:
-        """A tree of ``entries``: path → bytes of a file, target of a link, or None for an empty folder. Nothing of it is
-        in the store."""
+        """A tree of ``entries``: path → bytes of a file, target of a link, or None for an empty folder. The store has
+        nothing of it."""
         for name in ("origin", "store"):
             (folder / name).mkdir(parents=True)
         (folder / "gate").touch()
@@ -112,10 +118,20 @@ class MemoryTree:
     def _files(self, id: int) -> tuple[Path, Path]:
         """The store's bytes, and a byte for each block of them; that second file is there until the first is whole."""
         data, present = (self._folder / "store" / f"{id}.{kind}" for kind in ("data", "present"))
-        with contextlib.suppress(FileExistsError), data.open("xb") as file:
-            present.write_bytes(bytes(-(-self.node(id).size // BLOCK)))
-            file.truncate(self.node(id).size)
+        if not data.exists():
+            self._make(id, data, present)
         return data, present
+
+    def _make(self, id: int, data: Path, present: Path) -> None:
+        """As a whole: another process may look at any moment."""
+        with (self._folder / "making").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not data.exists():
+                present.write_bytes(bytes(-(-self.node(id).size // BLOCK)))
+                new = data.with_suffix(".new")
+                new.touch()
+                os.truncate(new, self.node(id).size)
+                new.rename(data)
 
     def ensure(self, id: int, span: Span, prefetch: int = 0) -> None:
         with self._lock:
@@ -124,13 +140,14 @@ class MemoryTree:
             data, present = self._files(id)
             if not present.exists():
                 return
-            here = bytearray(present.read_bytes())
+            here = present.read_bytes()
             stop = min(span.stop + prefetch, self.node(id).size)
             for block in range(span.start // BLOCK, -(-stop // BLOCK)):
                 if not here[block]:
                     self._fetch(id, data, block)
-                    here[block] = 1
-            present.write_bytes(here)
+                    with present.open("r+b") as file:
+                        file.seek(block)
+                        file.write(b"x")
 
     def _fetch(self, id: int, data: Path, block: int) -> None:
         _pass(self._folder / "gate")
