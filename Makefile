@@ -65,6 +65,6 @@ debian:
 	fi; \
 	venv=$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then .ci/debian $$venv; fi; \
-	if ! "$$python" -m venv .venv; then \
+	if ! "$$python" -m venv .venv >/dev/null; then \
 	    rm -rf .venv; echo "$$python can't make a virtual environment: apt-get install $$venv, then again" >&2; exit 1; \
 	fi
