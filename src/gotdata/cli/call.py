@@ -1,0 +1,125 @@
+"""One call of the command line: where it was started, with which flags, and how it answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from gotdata.paths import redact
+
+if TYPE_CHECKING:
+    from gotdata.errors import GotdataError
+    from gotdata.progress import Progress
+    from gotdata.project import Project
+    from gotdata.wire import Workbench
+
+
+def _project(start: Path, flags: Mapping[str, Any], reporter: Progress) -> Project:
+    from gotdata.project import Project
+
+    return Project.find(start, flags, reporter)
+
+
+def _workbench(flags: Mapping[str, Any], reporter: Progress) -> Workbench:
+    from gotdata.wire import Workbench
+
+    return Workbench.open(flags, reporter)
+
+
+@dataclass(slots=True)
+class Call:
+    """What the verbs are handed. It closes what it opened. ``find_project`` and ``open_workbench`` are how it reaches
+    the project, and the parts that need none."""
+
+    start: Path = Path()
+    flags: dict[str, Any] = field(default_factory=dict)
+    quiet: bool = False
+    debug: bool = False
+    json: bool = False
+    find_project: Callable[[Path, Mapping[str, Any], Progress], Project] = _project
+    open_workbench: Callable[[Mapping[str, Any], Progress], Workbench] = _workbench
+    _progress: Progress | None = None
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+        self._opened.close()
+
+    def project(self) -> Project:
+        return self._opened.enter_context(self.find_project(self.start, self.flags, self.progress))
+
+    def workbench(self) -> Workbench:
+        return self._opened.enter_context(self.open_workbench(self.flags, self.progress))
+
+    @property
+    def progress(self) -> Progress:
+        if self._progress is None:
+            from gotdata.progress import on
+
+            self._progress = on(sys.stderr, quiet=self.quiet)
+        return self._progress
+
+    def clear(self) -> None:
+        """Takes the progress off the terminal. It comes back when something else is reported."""
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+    def answer(self, found: Any, lines: Iterable[str]) -> None:
+        """Prints ``found`` as one JSON document where that is asked for, else the lines for people."""
+        self.clear()
+        if self.json:
+            write_json(found)
+        else:
+            for line in lines:
+                print(line)
+        sys.stdout.flush()
+
+    def refuse(self, error: GotdataError) -> None:
+        """Prints an error on standard error, as JSON where the answer would have been JSON."""
+        self.clear()
+        if self.json:
+            said = {
+                "error": type(error).__name__,
+                "exit_code": error.exit_code,
+                "message": redact(str(error)),
+                "transient": error.transient,
+            }
+            print(json.dumps(said), file=sys.stderr)
+        else:
+            for line in str(error).splitlines():
+                print(f"gotdata: {redact(line)}", file=sys.stderr)
+
+
+def write_json(found: Any) -> None:
+    """A list is written with a line for each of its elements, as they come."""
+    if isinstance(found, Mapping) or is_dataclass(found):
+        print(json.dumps(plain(found), indent=2))
+        return
+    before = "[\n"
+    for value in found:
+        sys.stdout.write(before + json.dumps(plain(value)))
+        before = ",\n"
+    print("[]" if before == "[\n" else "\n]")
+
+
+def plain(value: Any) -> Any:
+    """A value of ``outcome`` as JSON has it: keys are the names of its fields, ``delivery`` is ``as`` as in the
+    manifest."""
+    if is_dataclass(value):
+        return {
+            "as" if item.name == "delivery" else item.name: plain(getattr(value, item.name)) for item in fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,81 @@
+"""The way into the command line, and out: every exit code is decided here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gotdata.cli import front
+
+if TYPE_CHECKING:
+    from gotdata.cli.call import Call
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+"""What no error of ``gotdata.errors`` or of the parser brings with it."""
+
+
+def main() -> int:
+    args = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        # A console that has no → gets \u2192, not a crash.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if front.COMPLETE not in os.environ and args in ([], ["-h"], ["--help"]):
+        code = DONE
+        print(front.page(), end="")
+    else:
+        code = run(args)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def run(args: Sequence[str], call: Call | None = None) -> int:
+    """Does what ``args`` say and gives the exit code. No exception leaves it."""
+    try:
+        import click
+
+        from gotdata.cli.call import Call
+        from gotdata.cli.root import complete, root
+
+        if instruction := os.environ.get(front.COMPLETE):
+            return complete(instruction)
+        call = call or Call()
+        try:
+            with call, root.make_context("gotdata", list(args), obj=call) as context:
+                root.invoke(context)
+            return DONE
+        except click.exceptions.Exit as done:
+            return done.exit_code
+        except click.ClickException as wrong:
+            wrong.show()
+            return wrong.exit_code
+        except Exception as error:
+            return _failed(error, call)
+    except KeyboardInterrupt:
+        print("gotdata: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _failed(error: Exception, call: Call) -> int:
+    from gotdata.errors import GotdataError
+
+    if isinstance(error, BrokenPipeError):
+        return DONE  # Whoever read the answer had enough of it.
+    if call.debug:
+        import traceback
+
+        traceback.print_exc()
+    if isinstance(error, GotdataError):
+        call.refuse(error)
+        return error.exit_code
+    if isinstance(error, OSError):
+        call.refuse(GotdataError(str(error)))
+    else:
+        what = f"{type(error).__name__}: {error}"
+        call.refuse(GotdataError(f"{what}\nThis is a fault of gotdata. Please report it with what --debug prints."))
+    return FAILED

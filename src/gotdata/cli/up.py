@@ -1,0 +1,70 @@
+"""``gotdata up``"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from gotdata.cli import verb
+from gotdata.cli.call import Call
+from gotdata.measure import duration, size
+from gotdata.outcome import Delivered
+from gotdata.paths import redact, shown
+
+
+@verb.verb("up")
+@verb.names
+@verb.demand
+@click.option("--locked", is_flag=True, help="Refuse (exit 3) where the lock does not cover the manifest.")
+@click.option("--foreground", is_flag=True, help="Stay until a signal comes, then take the data away again.")
+@verb.as_json
+def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, foreground: bool) -> None:
+    """Locks what is new or changed, then delivers all datasets, or those named. Mounts keep running in the background;
+    `gotdata down` ends them. Each dataset gets a line, and one of Python or R that opens it."""
+    project = call.project()
+    if not foreground:
+        delivered = project.up(names, demand=demand or "", locked=locked)
+        call.answer(delivered, lines(delivered))
+        return
+    waiting = False
+    with _interrupts():
+        try:
+            delivered = project.up(names, demand=demand or "", locked=locked)
+            call.answer(delivered, lines(delivered))
+            waiting = True
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            if not waiting:
+                raise
+        finally:
+            project.down(names)
+
+
+def lines(delivered: list[Delivered]) -> Iterator[str]:
+    for one in delivered:
+        facts = (
+            f"{size(one.bytes)} there",
+            f"{size(one.moved)} moved",
+            duration(one.seconds),
+            redact(one.source),
+            shown(one.licence),
+        )
+        yield f"{one.name} → {one.to}  {', '.join(filter(None, facts))}"
+        if one.hint:
+            yield f"  {shown(one.hint)}"
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Being asked to end, by whoever started this process, is the same as Ctrl-C."""
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
