@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -119,3 +120,142 @@ def weed(folder: Path) -> Iterator[S3Server]:
     keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
     with running(command, f"{url}/status", folder / "log", keys) as process:
         yield S3Server(url, folder / "log", process.pid, key, secret)
+
+
+@contextmanager
+def moto(folder: Path) -> Iterator[S3Server]:
+    """moto: an emulator that knows AWS's answers by heart. It takes any key."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [program("moto_server", package="pip install 'moto[server]'"), "-H", "127.0.0.1", "-p", str(port)]
+    with running(command, f"{url}/moto-api/", folder / "log") as process:
+        yield S3Server(url, folder / "log", process.pid, "testing", "testing")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A line of nginx's log. ``bytes`` are those of the body that went out."""
+
+    status: int
+    bytes: int
+    range: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx(Server):
+    """The same files below each of: ``/`` (an index in HTML), ``/json/`` (an index in JSON), ``/norange/``,
+    ``/auth/`` (user ``ada``, password ``lovelace``), ``/slow/`` (256 KiB/s)."""
+
+    def answers(self) -> list[Answer]:
+        """All that it sent until now. A request is written down when its last byte was taken."""
+        found = []
+        for line in self.log.read_text("utf-8").splitlines():
+            status, count, part, path = line.split(" ", 3)
+            found.append(Answer(int(status), int(count), part, path))
+        return found
+
+    def sent(self, path: str) -> int:
+        """Bytes of bodies sent for paths that begin so."""
+        return sum(answer.bytes for answer in self.answers() if answer.path.startswith(path))
+
+
+@contextmanager
+def nginx(root: Path, folder: Path) -> Iterator[Nginx]:
+    binary = program("nginx", package="apt-get install nginx-light")
+    (port,) = free_ports(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "users").write_text("ada:{PLAIN}lovelace\n")
+    temporary = "\n".join(
+        f"  {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(f"""
+{"user root root;" if os.geteuid() == 0 else ""}
+daemon off;
+worker_processes 2;
+pid {folder}/pid;
+events {{}}
+http {{
+{temporary}
+  map $http_range $asked {{ "" "-"; default $http_range; }}
+  log_format answer '$status $body_bytes_sent $asked $request_uri';
+  access_log {folder}/access.log answer;
+  sendfile on;
+  types {{ text/html html; text/csv csv; }}
+  default_type application/octet-stream;
+  server {{
+    listen 127.0.0.1:{port};
+    root {root};
+    autoindex on;
+    location = /ready.of.nginx {{ access_log off; return 204; }}
+    location /json/ {{ alias {root}/; autoindex_format json; }}
+    location /norange/ {{ alias {root}/; max_ranges 0; }}
+    location /auth/ {{ alias {root}/; auth_basic data; auth_basic_user_file {folder}/users; }}
+    location /slow/ {{ alias {root}/; limit_rate 256k; }}
+  }}
+}}
+""")
+    url = f"http://127.0.0.1:{port}"
+    command = [binary, "-e", str(folder / "log"), "-c", str(folder / "nginx.conf")]
+    with running(command, f"{url}/ready.of.nginx", folder / "log") as process:
+        yield Nginx(url, folder / "access.log", process.pid)
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that a server running as another user can read, as pytest's own can't."""
+    with tempfile.TemporaryDirectory(prefix="gotdata-www-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@contextmanager
+def apache(root: Path, folder: Path) -> Iterator[Server]:
+    """Apache httpd with its index in three styles: below ``/fancy/``, ``/plain/`` and ``/table/``. As root it reads as
+    another user: ``root`` is an ``open_folder``."""
+    binary = program("apache2", "httpd", package="apt-get install apache2-bin")
+    modules = Path("/usr/lib/apache2/modules")
+    if not modules.is_dir():
+        pytest.skip(f"{modules} is not there: only Debian's Apache is known here")
+    (port,) = free_ports(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded = "\n".join(
+        f"LoadModule {name}_module {modules}/mod_{name}.so"
+        for name in ("mpm_event", "authz_core", "alias", "dir", "mime", "autoindex")
+    )
+    styles = {"fancy": "FancyIndexing", "plain": "", "table": "FancyIndexing HTMLTable VersionSort"}
+    indexes = "\n".join(
+        f"Alias /{style}/ {root}/\n<Location /{style}/>\n  IndexOptions {options or '-FancyIndexing'}\n</Location>"
+        for style, options in styles.items()
+    )
+    (folder / "httpd.conf").write_text(f"""
+{loaded}
+ServerName 127.0.0.1
+Listen 127.0.0.1:{port}
+{"User www-data" if os.geteuid() == 0 else ""}
+PidFile {folder}/pid
+ErrorLog {folder}/error.log
+TypesConfig /dev/null
+DocumentRoot {root}
+<Directory {root}>
+  Options +Indexes
+  Require all granted
+</Directory>
+{indexes}
+""")
+    command = [binary, "-D", "FOREGROUND", "-d", str(folder), "-f", str(folder / "httpd.conf")]
+    url = f"http://127.0.0.1:{port}"
+    with running(command, url, folder / "log") as process:
+        yield Server(url, folder / "error.log", process.pid)
+
+
+@contextmanager
+def python_http(root: Path, folder: Path) -> Iterator[Server]:
+    """``python -m http.server``: no ranges, no ETags."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-u", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(root)]
+    url = f"http://127.0.0.1:{port}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with running(command, url, folder / "log") as process:
+        yield Server(url, folder / "log", process.pid)

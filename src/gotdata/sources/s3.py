@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -61,16 +62,12 @@ class S3:
         try:
             return self._pin(access, key, s3_listing.object_version(access, key, wanted))
         except (NotFound, AccessDenied, AuthRequired):
-            if wanted:
-                # The refusal of a HEAD has no words.
-                access.explain(key, wanted)
-                raise
-            # Where nothing may be listed this says why, and better than the bodyless answer before it.
-            try:
-                return self._pin(access, f"{key}/", s3_listing.folder_version(access, f"{key}/"))
-            except NotFound:
-                access.explain(key, "")
-                raise
+            if not wanted:
+                with suppress(NotFound, AccessDenied, AuthRequired):
+                    return self._pin(access, f"{key}/", s3_listing.folder_version(access, f"{key}/"))
+            # The refusal of a HEAD has no words.
+            access.explain(key, wanted)
+            raise
 
     def _pin(self, access: Access, key: str, version: dict[str, str]) -> Pin:
         return Pin(self.name, access.place.ref(key), access.place.url(key), version)

@@ -44,11 +44,13 @@ def object_version(access: Access, key: str, wanted: str) -> dict[str, str]:
     Raises:
         NotFound, AccessDenied, AuthRequired
     """
+    where = redact(access.place.url(key))
     if wanted == "null":
-        where = redact(access.place.url(key))
         raise ResolveError(f"{where}: the version 'null' is replaced by the next write: leave `version` out")
     head = _head(access, key, wanted)
-    version = wanted or str(head.get("VersionId", ""))
+    version = str(head.get("VersionId", ""))
+    if wanted and wanted != version:
+        raise ResolveError(f"{where} has no versions: its bucket does not keep them")
     if version not in _NO_VERSION and (wanted or _readable(access, key, version)):
         return {"id": version}
     return {"etag": _etag(head), "size": str(head["ContentLength"])}
