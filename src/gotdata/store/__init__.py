@@ -1,0 +1,1 @@
+"""The content cache of this machine, and the engine that fills it."""

@@ -1,0 +1,239 @@
+"""One mirror's copy of one file while it is filled: each missing block is asked for once, by one of its readers."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial as bind
+
+from gotdata.errors import IntegrityError, NoRanges, SourceUnavailable
+from gotdata.model import BLOCK, Span
+from gotdata.origin import BLOCK_HASHED, Origin, Wanted
+from gotdata.paths import redact, shown
+from gotdata.report import Event, Reporter
+from gotdata.store import disk
+from gotdata.store.partial import Partial
+from gotdata.store.pool import Pool
+from gotdata.store.stream import Steady
+
+_POLL = 0.02
+"""Seconds between two looks at whether another process has brought a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a Filling needs of its engine.
+
+    Attributes:
+        spend: called before bytes are received; raises where they may not be.
+        room: called before bytes are written; raises where there is no place for them.
+        evict: tries to free so many bytes; gives how many.
+        pause: waits so many seconds; raises where the engine was closed.
+        ended: called when a piece has ended.
+    """
+
+    retries: int
+    timeout: float
+    reporter: Reporter
+    clock: Callable[[], float]
+    spend: Callable[[int], None]
+    room: Callable[[int], None]
+    evict: Callable[[int], int]
+    pause: Callable[[float], None]
+    ended: Callable[[Filling], None]
+
+
+class Piece:
+    """Units ``first`` to ``stop``, which come in order as one stream; those before ``at`` are here."""
+
+    __slots__ = ("at", "error", "first", "stop")
+
+    def __init__(self, first: int, stop: int) -> None:
+        self.first, self.stop, self.at = first, stop, first
+        self.error: BaseException | None = None
+
+
+class Filling:
+    """Counts in units: the blocks that are fetched together, because one hash of the lock covers them, else one."""
+
+    def __init__(self, wanted: Wanted, origin: Origin, partial: Partial, means: Means, sparse: bool) -> None:
+        self.wanted, self.origin, self.partial = wanted, origin, partial
+        self.finishing = threading.Lock()
+        self.users = 0
+        self._means = means
+        self._unit = BLOCK_HASHED // BLOCK if wanted.blocks else 1
+        self.unit_bytes = self._unit * BLOCK
+        self.units = -(-wanted.size // self.unit_bytes)
+        if wanted.blocks and len(wanted.blocks) != self.units:
+            raise IntegrityError(
+                f"{shown(wanted.name)}: the lock has {len(wanted.blocks)} block hashes and {self.units} are due; run "
+                "`gotdata lock --hash`"
+            )
+        self._whole_only = not origin.ranges
+        self._in_order = not origin.ranges or not sparse
+        self._flying: list[Piece] = []
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def range_of(self, span: Span) -> tuple[int, int]:
+        """The units that hold these bytes."""
+        return span.start // self.unit_bytes, min(self.units, -(-span.stop // self.unit_bytes))
+
+    def want(self, first: int, stop: int, pool: Pool, step: int) -> list[Piece]:
+        """Sees to it that units ``first`` to ``stop`` are here or on their way, in pieces of up to ``step``. Gives the
+        pieces that bring them, also those that were on their way before."""
+        last = min(stop * self._unit, self.partial.blocks)
+        missing = sorted({block // self._unit for block in self.partial.missing(first * self._unit, last)})
+        with self._changed:
+            coming = [piece for piece in self._flying if piece.first < stop and first < piece.stop]
+            due = [unit for unit in missing if not any(piece.at <= unit < piece.stop for piece in coming)]
+            if due and self._in_order:
+                fresh = [Piece(0, self.units)]
+            else:
+                fresh = [Piece(start, end) for start, end in _runs(due, step)]
+            self._flying += fresh
+        for piece in fresh:
+            pool.submit(bind(self._run, piece))
+        return coming + fresh
+
+    def bring(self, first: int, stop: int, pool: Pool, step: int, deadline: float | None) -> None:
+        """Returns when units ``first`` to ``stop`` are here.
+
+        Raises:
+            SourceError, IntegrityError, StoreError: what ended a piece that should have brought them.
+        """
+        try:
+            self._await(self.want(first, stop, pool, step), stop, deadline)
+        except NoRanges:
+            if self._whole_only:
+                self._await(self.want(first, stop, pool, step), stop, deadline)
+            else:
+                raise
+
+    def _await(self, pieces: list[Piece], stop: int, deadline: float | None) -> None:
+        with self._changed:
+            for piece in pieces:
+                goal = min(stop, piece.stop)
+                while piece.at < goal and piece.error is None:
+                    left = None if deadline is None else deadline - self._means.clock()
+                    if left is not None and left <= 0:
+                        raise SourceUnavailable(
+                            f"{shown(self.wanted.name)}: {redact(self.origin.url)} sent no bytes in time "
+                            f"(timeout: {self._means.timeout:g} s); try again"
+                        )
+                    self._changed.wait(left)
+                if piece.at < goal and piece.error is not None:
+                    raise piece.error
+
+    @property
+    def idle(self) -> bool:
+        return not (self._flying or self.users)
+
+    def close(self, error: BaseException) -> None:
+        """Who waits gets ``error``, every piece ends at its next unit, and with the last of them the files close."""
+        with self._changed:
+            self._closed = True
+            for piece in self._flying:
+                piece.error = piece.error or error
+            self._changed.notify_all()
+            if not self._flying:
+                self.partial.close()
+
+    def _run(self, piece: Piece) -> None:
+        error: BaseException | None = None
+        try:
+            self._fill(piece)
+        except BaseException as caught:
+            if isinstance(caught, NoRanges):
+                self._whole_only = self._in_order = True
+            error = caught
+        self._means.ended(self)
+        with self._changed:
+            piece.error = piece.error or error
+            self._flying.remove(piece)
+            self._changed.notify_all()
+            if self._closed and not self._flying:
+                self.partial.close()
+
+    def _fill(self, piece: Piece) -> None:
+        patience = self._means.clock() + self._means.timeout
+        while piece.at < piece.stop and piece.error is None:
+            if self._here(piece.at):
+                self._advance(piece)
+                continue
+            first, stop = piece.at, self._take(piece.at, piece.stop)
+            if stop == first:
+                if self._means.clock() > patience:
+                    raise SourceUnavailable(
+                        f"{shown(self.wanted.name)}: another process has been fetching it for too long"
+                    )
+                self._means.pause(_POLL)
+                continue
+            try:
+                self._stream(piece, self._gap(first, stop))
+            finally:
+                self.partial.drop(first * self._unit, stop * self._unit)
+
+    def _take(self, first: int, stop: int) -> int:
+        """Locks units from ``first`` on against other processes; gives where they stop, ``first`` itself if none."""
+        while stop > first and not self.partial.take(first * self._unit, stop * self._unit):
+            stop = first if self._whole_only else first + (stop - first) // 2
+        return stop
+
+    def _gap(self, first: int, stop: int) -> int:
+        """Where the missing units from ``first`` on end. Asked again under the lock: they may have come just now."""
+        if self._whole_only:
+            return stop
+        return next((unit for unit in range(first, stop) if self._here(unit)), stop)
+
+    def _here(self, unit: int) -> bool:
+        return self.partial.has(unit * self._unit, min((unit + 1) * self._unit, self.partial.blocks))
+
+    def _advance(self, piece: Piece) -> None:
+        with self._changed:
+            piece.at += 1
+            self._changed.notify_all()
+
+    def _stream(self, piece: Piece, stop: int) -> None:
+        start, end = piece.at * self.unit_bytes, min(stop * self.unit_bytes, self.wanted.size)
+        self._means.room(end - start)
+        buffer = memoryview(bytearray(min(self.unit_bytes, end - start)))
+        span = Span(start, self.wanted.size if self._whole_only else end)
+        with Steady(self.origin, span, self._whole_only, self._means.retries, self._means.pause) as stream:
+            while piece.at < stop and piece.error is None:
+                view = buffer[: min(self.unit_bytes, end - piece.at * self.unit_bytes)]
+                self._means.spend(len(view))
+                stream.fill(view)
+                if not self._here(piece.at):
+                    self._land(piece.at, view)
+                self._advance(piece)
+
+    def _land(self, unit: int, view: memoryview) -> None:
+        if self.wanted.blocks and hashlib.sha256(view).digest() != self.wanted.blocks[unit]:
+            start = unit * self.unit_bytes
+            raise IntegrityError(
+                f"{shown(self.wanted.name)}: bytes {start} to {start + len(view)} that {redact(self.origin.url)} sent are "
+                "not what was locked; try another mirror"
+            )
+        with disk.told(f"writing {self.partial.data}"):
+            try:
+                self.partial.write(unit * self._unit, view)
+            except OSError as error:
+                if not (disk.is_full(error) and self._means.evict(len(view))):
+                    raise
+                self.partial.write(unit * self._unit, view)
+        dataset, _, path = self.wanted.name.partition("/")
+        self._means.reporter(Event("fetched", dataset=dataset, path=path, bytes=len(view)))
+
+
+def _runs(units: list[int], step: int) -> list[tuple[int, int]]:
+    """Adjacent units together, in pieces of up to ``step``."""
+    runs: list[tuple[int, int]] = []
+    for unit in units:
+        if runs and runs[-1][1] == unit and unit - runs[-1][0] < step:
+            runs[-1] = (runs[-1][0], unit + 1)
+        else:
+            runs.append((unit, unit + 1))
+    return runs

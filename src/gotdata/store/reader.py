@@ -1,0 +1,365 @@
+"""The reading engine: brings what is missing, from the mirrors in their order, and makes whole what is complete."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial as bind
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+from gotdata.errors import GotdataError, IntegrityError, NotFound, SourceError, SourceUnavailable, StoreError
+from gotdata.model import Span
+from gotdata.origin import Origin, Wanted
+from gotdata.paths import shown
+from gotdata.report import Event, Reporter, silent
+from gotdata.settings import Settings
+from gotdata.store import disk
+from gotdata.store.base import Held
+from gotdata.store.filling import Filling, Means
+from gotdata.store.held import LocalHeld, in_place
+from gotdata.store.keys import digest, partial_key
+from gotdata.store.partial import Partial
+from gotdata.store.pool import Pool
+from gotdata.store.store import Store, grants
+from gotdata.store.verify import Verdict, strong
+
+T = TypeVar("T")
+
+AHEAD = 32
+"""Requests for which nobody waits yet, at most; more are not begun."""
+_STEPS = (4 << 20, 32 << 20)
+"""Bytes of one request's stream, at least and at most, where more than that is asked."""
+_READ = 1 << 20
+_DOWN = 30.0
+"""Seconds for which a host that failed is asked after the others."""
+_OPEN = 128
+"""Partial files kept open while nobody reads them."""
+_POLL = 0.02
+_CLOSED = "the reading engine was closed"
+
+
+class Reader:
+    """Safe to use from several threads. Close it: what is on its way in the background ends then.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        reporter: Reporter = silent,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._settings, self._reporter, self._clock = store, settings, reporter, clock
+        self._closing = threading.Event()
+        self._lock = threading.RLock()
+        self._fillings: OrderedDict[tuple[bytes, str], Filling] = OrderedDict()
+        self._spoiled: dict[tuple[bytes, str], IntegrityError] = {}
+        self._down: dict[str, float] = {}
+        self._leaving: list[Filling] = []
+        self._spent = 0
+        self._asked = Pool(settings.connections, "fetch")
+        self._background = Pool(settings.connections, "ahead")
+        self._finishing = Pool(1, "finish")
+        self._means = Means(
+            retries=settings.retries,
+            timeout=settings.timeout,
+            reporter=reporter,
+            clock=clock,
+            spend=self._spend,
+            room=store.room.make,
+            evict=store.room.evict,
+            pause=self._pause,
+            ended=self._ended,
+        )
+
+    def ensure(self, wanted: Wanted, span: Span, prefetch: int = 0) -> None:
+        """Returns when ``Store.held(wanted).pread(span)`` has the bytes. ``prefetch`` bytes after them are then fetched
+        in the background. Callers that ask for the same block, in any process, fetch it once.
+
+        Raises:
+            SourceError, IntegrityError, NotFound: every mirror failed; within ``timeout`` seconds.
+            StoreError: the disk is full or failed, or ``max_fetch`` is reached.
+        """
+        span = Span(max(0, span.start), min(span.stop, wanted.size))
+        if span.size <= 0:
+            return
+        if held := in_place(wanted):
+            held.close()
+            return
+        self._mirrors(
+            wanted,
+            lambda origin, until: self._ensure(wanted, origin, span, prefetch, until),
+            self._clock() + self._settings.timeout,
+        )
+
+    def whole(self, wanted: Wanted) -> Held:
+        """The whole file, verified, opened; the caller closes it. In place: verified where its identity is strong.
+
+        Raises: as ``ensure``, without its deadline.
+        """
+        if held := in_place(wanted):
+            try:
+                self._verify_in_place(wanted, held)
+            except BaseException:
+                held.close()
+                raise
+            return held
+        return self._mirrors(wanted, lambda origin, _: self._whole(wanted, origin), None)
+
+    def save(self, wanted: Wanted, dest: Path) -> None:
+        """Brings the file to ``dest``, verified, past the store. Until it is complete it is ``.NAME.gotdata-part``
+        beside it, with a map: what was fetched before a cut or a kill is not fetched again.
+
+        Raises: as ``whole``.
+        """
+        self._mirrors(wanted, lambda origin, _: self._save(wanted, origin, dest), None)
+
+    def close(self) -> None:
+        self._closing.set()
+        with self._lock:
+            fillings = [*self._fillings.values(), *self._leaving]
+            self._fillings.clear()
+            self._leaving.clear()
+        for filling in fillings:
+            filling.close(SourceUnavailable(_CLOSED))
+        for pool in (self._asked, self._background, self._finishing):
+            pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Mirrors
+
+    def _mirrors(self, wanted: Wanted, attempt: Callable[[Origin, float | None], T], deadline: float | None) -> T:
+        """What the first mirror gives that does not fail. Each has its share of the time that is left."""
+        now = self._clock()
+        order = sorted(wanted.origins, key=lambda origin: self._down.get(_host(origin), now) > now)
+        failed: list[GotdataError] = []
+        for left, origin in zip(range(len(order), 0, -1), order, strict=True):
+            now = self._clock()
+            try:
+                return attempt(origin, None if deadline is None else now + (deadline - now) / left)
+            except (SourceError, IntegrityError, NotFound) as error:
+                if isinstance(error, SourceUnavailable):
+                    self._down[_host(origin)] = self._clock() + _DOWN
+                failed.append(error)
+        raise _all_failed(wanted, failed)
+
+    def _ensure(self, wanted: Wanted, origin: Origin, span: Span, prefetch: int, deadline: float | None) -> None:
+        while True:
+            if held := self._store.peek(wanted):
+                held.close()
+                return
+            with self._filling(wanted, origin) as filling:
+                first, stop = filling.range_of(span)
+                filling.bring(first, stop, self._asked, self._step(filling, span.size), deadline)
+                if filling.partial.gone:
+                    continue  # it became whole meanwhile, or was put aside
+                if prefetch > 0 and self._background.backlog < AHEAD:
+                    stop, end = filling.range_of(Span(stop * filling.unit_bytes, span.stop + prefetch))
+                    filling.want(stop, end, self._background, self._step(filling, 0))
+                elif filling.partial.complete():
+                    self._ended(filling)
+                return
+
+    def _step(self, filling: Filling, size: int) -> int:
+        """Units of one stream, where ``size`` bytes are asked for at once."""
+        least, most = _STEPS
+        return max(1, min(max(size // self._settings.connections, least), most) // filling.unit_bytes)
+
+    @contextmanager
+    def _filling(self, wanted: Wanted, origin: Origin) -> Iterator[Filling]:
+        key = (partial_key(wanted, origin), wanted.identity)
+        with self._lock:
+            if self._closing.is_set():
+                raise SourceUnavailable(_CLOSED)
+            if key in self._spoiled:
+                raise self._spoiled[key]
+            filling = self._fillings.get(key)
+            if filling is None or filling.partial.gone:
+                if filling:
+                    self._leaving.append(self._fillings.pop(key))
+                with disk.told(f"opening a file of the store {self._store.root}"):
+                    partial = self._store.create(wanted, origin)
+                filling = self._fillings[key] = Filling(wanted, origin, partial, self._means, self._store.sparse)
+            self._fillings.move_to_end(key)
+            filling.users += 1
+        try:
+            yield filling
+        finally:
+            with self._lock:
+                filling.users -= 1
+                self._trim()
+
+    def _trim(self) -> None:
+        """Closes what nobody uses: all that is gone, and the least recently used of the others."""
+        for key, filling in list(self._fillings.items())[:-_OPEN]:
+            if filling.idle:
+                self._leaving.append(self._fillings.pop(key))
+        for filling in [filling for filling in self._leaving if filling.idle]:
+            self._leaving.remove(filling)
+            filling.close(SourceUnavailable(_CLOSED))
+
+    # Becoming whole
+
+    def _whole(self, wanted: Wanted, origin: Origin) -> Held:
+        while True:
+            if held := self._store.peek(wanted):
+                return held
+            with self._filling(wanted, origin) as filling:
+                self._finish(filling)
+
+    def _ended(self, filling: Filling) -> None:
+        """Called when a piece of a file has come: maybe it was the last."""
+        with suppress(OSError), self._lock:
+            if self._closing.is_set() or filling.finishing.locked() or not filling.partial.complete():
+                return
+            filling.users += 1
+            self._finishing.submit(bind(self._finish_quietly, filling))
+
+    def _finish_quietly(self, filling: Filling) -> None:
+        try:
+            self._finish(filling)
+        except SourceUnavailable:
+            pass  # closed meanwhile
+        except GotdataError as error:
+            dataset, _, path = filling.wanted.name.partition("/")
+            self._reporter(Event("warning", dataset=dataset, path=path, text=str(error)))
+        finally:
+            with self._lock:
+                filling.users -= 1
+                self._trim()
+
+    def _finish(self, filling: Filling) -> None:
+        """Brings what is missing, hashes, judges; then the file is an object of the store, or in quarantine."""
+        partial = filling.partial
+        with filling.finishing:
+            if partial.gone:
+                return
+            verdict = self._digest(filling)
+            while not partial.take(partial.blocks, partial.blocks + 1):
+                self._pause(_POLL)
+            try:
+                if partial.gone:
+                    return
+                try:
+                    verdict.judge()
+                except IntegrityError as error:
+                    self._spoiled[partial.key, filling.wanted.identity] = error
+                    self._store.quarantine(partial)
+                    raise
+                keys = grants(filling.origin, filling.wanted.size, verdict.identities())
+                self._store.promote(partial, verdict.sha256(), keys)
+            finally:
+                partial.drop(partial.blocks, partial.blocks + 1)
+
+    def _digest(self, filling: Filling) -> Verdict:
+        """Reads a file in order while it comes."""
+        wanted, size = filling.wanted, filling.unit_bytes
+        verdict = Verdict(wanted, filling.origin)
+        if verdict.unknown:
+            dataset, _, path = wanted.name.partition("/")
+            text = f"{shown(wanted.name)}: its {verdict.unknown} can't be computed here: pip install {verdict.unknown}"
+            self._reporter(Event("warning", dataset=dataset, path=path, text=text))
+        step = self._step(filling, wanted.size // 4)
+        buffer = memoryview(bytearray(_READ))
+        for first in range(0, filling.units, step):
+            stop = min(first + step, filling.units)
+            far = min(first + step * 2 * self._settings.connections, filling.units)
+            filling.want(first, far, self._background, step)
+            filling.bring(first, stop, self._background, step, None)
+            self._read(filling.partial, Span(first * size, min(stop * size, wanted.size)), buffer, verdict)
+        return verdict
+
+    def _read(self, partial: Partial, span: Span, buffer: memoryview, verdict: Verdict) -> None:
+        with disk.told(f"reading {partial.data}"):
+            at = span.start
+            while at < span.stop:
+                if self._closing.is_set():
+                    raise SourceUnavailable(_CLOSED)
+                count = disk.pread_into(partial.fd, buffer[: span.stop - at], at)
+                if not count:
+                    raise StoreError(f"{partial.data} is shorter than it was; run `gotdata cache fsck`")
+                verdict.update(buffer[:count])
+                at += count
+
+    def _verify_in_place(self, wanted: Wanted, held: LocalHeld) -> None:
+        verdict = Verdict(wanted, wanted.origins[0])
+        if not strong(wanted.identity) or verdict.unknown:
+            return
+        facts = held.stat
+        place = digest(
+            "local", held.path, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, wanted.identity
+        )
+        if self._store.granted(place):
+            return
+        for start in range(0, held.size, _READ):
+            verdict.update(held.pread(Span(start, start + _READ)))
+        verdict.judge()
+        self._store.grant(place, verdict.sha256())
+
+    def _save(self, wanted: Wanted, origin: Origin, dest: Path) -> None:
+        data, map = (dest.with_name(f".{dest.name}.gotdata-{kind}") for kind in ("part", "map"))
+        with disk.told(f"writing {data}"):
+            sparse = disk.keeps_holes(dest.parent)
+            partial = Partial(data, map, partial_key(wanted, origin), wanted.size, 0o666, sparse)
+        means = replace(self._means, room=lambda size: None, evict=lambda size: 0, ended=lambda filling: None)
+        filling = Filling(wanted, origin, partial, means, sparse)
+        try:
+            verdict = self._digest(filling)
+            try:
+                verdict.judge()
+            except IntegrityError:
+                data.unlink()
+                map.unlink()
+                raise
+            with disk.told(f"writing {dest}"):
+                disk.sync(partial.fd)
+                data.replace(dest)
+                disk.sync_folder(dest.parent)
+                map.unlink()
+        finally:
+            filling.close(SourceUnavailable(_CLOSED))
+
+    def _spend(self, size: int) -> None:
+        with self._lock:
+            limit = self._settings.max_fetch
+            if limit and self._spent + size > limit:
+                raise StoreError(
+                    f"max_fetch is {limit:,} bytes, and {self._spent:,} were fetched: nothing more is; raise "
+                    "max_fetch if this much is meant to be read"
+                )
+            self._spent += size
+
+    def _pause(self, seconds: float) -> None:
+        if self._closing.wait(seconds):
+            raise SourceUnavailable(_CLOSED)
+
+
+def _host(origin: Origin) -> str:
+    return urlsplit(origin.url).netloc
+
+
+def _all_failed(wanted: Wanted, failed: list[GotdataError]) -> GotdataError:
+    if not failed:
+        return SourceUnavailable(f"{shown(wanted.name)}: the lock names no place that has it; run `gotdata lock`")
+    if len(failed) == 1:
+        return failed[0]
+    kind = SourceUnavailable if any(error.transient for error in failed) else type(failed[0])
+    told = "; ".join(str(error) for error in failed)
+    return kind(f"{shown(wanted.name)}: none of {len(failed)} mirrors could give it: {told}")
