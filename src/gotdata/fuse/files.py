@@ -6,10 +6,11 @@ import sys
 import time
 import weakref
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gotdata.model import Node
 from gotdata.store.base import Held
+from gotdata.store.window import Window
 from gotdata.tree.base import ROOT, Lazy
 
 if sys.platform != "linux":
@@ -27,7 +28,8 @@ class File:
 
     node: Node
     held: Held
-    used: float
+    used: float = 0.0
+    window: Window = field(default_factory=Window)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.held.close)
@@ -44,7 +46,7 @@ class Files:
         """Raises as ``Lazy.node`` and ``Lazy.held``."""
         file = self._files.get(id)
         if file is None:
-            file = self._files[id] = File(self._tree.node(id), self._tree.held(id), 0.0)
+            file = self._files[id] = File(self._tree.node(id), self._tree.held(id))
             if len(self._files) > self._limit:
                 self._files.popitem(last=False)
         else:

@@ -15,6 +15,9 @@ from gotdata.fuse.connection import Connection
 from gotdata.store.base import Held
 
 
+_NO_FILE = -1
+
+
 @dataclass(slots=True)
 class Inode:
     count: int = 0
@@ -40,11 +43,10 @@ class Opens:
         inode = self._inodes.get(node)
         if inode is None:
             assert held is not None
-            if self._passthrough is None:
-                self._passthrough = self._probe(held)
-            if not self._passthrough:
+            backing = self._back(held.fd if held.whole and not held.in_place else _NO_FILE)
+            if self._passthrough is False:
                 return errno.ENOSYS
-            inode = self._inodes[node] = Inode(backing=self._back(held))
+            inode = self._inodes[node] = Inode(backing=backing)
         inode.count += 1
         if inode.backing:
             return protocol.opened(protocol.Fopen.PASSTHROUGH, inode.backing)
@@ -61,18 +63,16 @@ class Opens:
                 with contextlib.suppress(OSError):  # the kernel may have let go of it with the whole connection
                     self._connection.backing_close(inode.backing)
 
-    def _probe(self, held: Held) -> bool:
-        """Found out by doing it: rights, kernel and the store's file system must all agree."""
-        try:
-            self._connection.backing_close(self._connection.backing_open(held.fd))
-        except OSError:
-            return False
-        return True
-
-    def _back(self, held: Held) -> int:
-        if not held.whole or held.in_place:
+    def _back(self, fd: int) -> int:
+        """Hands a file over; 0 where that can't be. The first answer that tells something decides for good: rights are
+        judged before the file is, so even no file at all can tell that they lack."""
+        if self._passthrough is False or (self._passthrough and fd == _NO_FILE):
             return 0
         try:
-            return self._connection.backing_open(held.fd)
-        except OSError:
+            backing = self._connection.backing_open(fd)
+        except OSError as error:
+            if self._passthrough is None and error.errno != errno.EBADF:
+                self._passthrough = False
             return 0
+        self._passthrough = True
+        return backing

@@ -37,7 +37,7 @@ class Parked:
 
 @dataclass(slots=True)
 class Flight:
-    """Blocks that a worker was asked for, and who waits for them."""
+    """Blocks that a worker was asked for, and who waits for them: nobody where they are fetched ahead."""
 
     request: Request
     waiting: list[Parked] = field(default_factory=list)
@@ -84,38 +84,52 @@ class Reads:
         span = Span(offset, min(offset + size, file.node.size))
         if span.size <= 0:
             return b""
+        ahead = 0 if file.held.whole or file.held.in_place else _ahead(file, span)
         if not file.held.in_place and (data := _exactly(file, span)) is not None:
+            if ahead:
+                self._ask(Flight(self._request(request.node, span, ahead, request.pid)))
             return data
         parked = Parked(request.unique, request.node, span, request.pid, time.monotonic() + self._timeout)
         self._parked[parked.unique] = parked
         if file.held.in_place:
             self._pool.submit(self._in_place, parked, file)
         else:
-            self._fetch(parked, file.node.size)
+            self._fetch(parked, file.node.size, ahead)
         return None
 
-    def _fetch(self, parked: Parked, size: int) -> None:
+    def _fetch(self, parked: Parked, size: int, ahead: int = 0) -> None:
+        """Has whole blocks fetched; who wants the same ones as another waits with it."""
         start = parked.span.start // BLOCK * BLOCK
         span = Span(start, min(-(-parked.span.stop // BLOCK) * BLOCK, size))
         flight = self._by_span.get((parked.node, span))
-        if flight is not None:
+        if flight is not None and not ahead:
             flight.waiting.append(parked)
             return
+        flight = Flight(self._request(parked.node, span, ahead, parked.pid), [parked])
+        self._by_span[parked.node, span] = flight
+        self._ask(flight)
+
+    def _request(self, node: int, span: Span, ahead: int, pid: int) -> Request:
+        self._sequence += 1
+        return Request(self._sequence, node, *span, ahead, pid)
+
+    def _ask(self, flight: Flight) -> None:
+        request = flight.request
+        self._flights[request.seq] = flight
         try:
-            self._meter.count(span.size, parked.pid)
-            self._sequence += 1
-            request = Request(self._sequence, parked.node, *span, 0, parked.pid)
-            flight = self._flights[request.seq] = self._by_span[parked.node, span] = Flight(request, [parked])
+            self._meter.count(request.prefetch + (request.stop - request.start if flight.waiting else 0), request.pid)
             self._send(request)
         except (GotdataError, OSError) as error:
             self._forget(flight)
-            self._fail(parked, error.errno or errno.EIO, str(error))
+            for parked in flight.waiting:
+                self._fail(parked, error.errno or errno.EIO, str(error))
 
-    def _forget(self, flight: Flight | None) -> None:
-        if flight is not None:
-            request = flight.request
-            self._flights.pop(request.seq, None)
-            self._by_span.pop((request.node, Span(request.start, request.stop)), None)
+    def _forget(self, flight: Flight) -> None:
+        request = flight.request
+        self._flights.pop(request.seq, None)
+        key = (request.node, Span(request.start, request.stop))
+        if self._by_span.get(key) is flight:
+            del self._by_span[key]
 
     def arrived(self, reply: Reply) -> None:
         """What a worker says."""
@@ -216,6 +230,14 @@ class Reads:
 
     def _complain(self, node: int, why: str) -> None:
         self._log(f"{self._dataset}/{self._files.path(node)}: {why}" if node else f"{self._dataset}: {why}")
+
+
+def _ahead(file: File, span: Span) -> int:
+    """Bytes after ``span`` to have fetched before they are asked for. Where the last of them is here, so is the rest."""
+    ahead = min(file.window.read(span), file.node.size - span.stop)
+    if ahead <= 0 or file.held.pread(Span(span.stop + ahead - 1, span.stop + ahead)) is not None:
+        return 0
+    return ahead
 
 
 def _exactly(file: File, span: Span) -> bytes | None:

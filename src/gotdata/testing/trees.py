@@ -28,7 +28,8 @@ class MemoryHeld:
 
     def __init__(self, data: Path, size: int, present: Path | None, gate: Path | None) -> None:
         self.size, self.whole, self.in_place = size, present is None and gate is None, gate is not None
-        self.fd = os.open(data, os.O_RDONLY)
+        self._fd = os.open(data, os.O_RDONLY)
+        self.fd = self._fd if self.whole else -1
         self._present, self._gate = present, gate
         self._closed = False
 
@@ -41,12 +42,12 @@ class MemoryHeld:
                 here = self._present.read_bytes()
                 if not all(here[span.start // BLOCK : -(-stop // BLOCK)]):
                     return None
-        return os.pread(self.fd, max(0, stop - span.start), span.start)
+        return os.pread(self._fd, max(0, stop - span.start), span.start)
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            os.close(self.fd)
+            os.close(self._fd)
 
 
 class MemoryTree:
