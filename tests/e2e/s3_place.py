@@ -1,0 +1,83 @@
+"""Buckets of real stores, as the contract of sources and other tests want them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.config import Config
+
+from gotdata.context import Context
+from gotdata.model import Ref
+from gotdata.testing.source_contract import context
+from tests.e2e.servers import S3Server
+
+
+class Bucket:
+    """A bucket of its own, which the test may fill and change, and who reads it."""
+
+    def __init__(self, server: S3Server, *, versions: bool = False, public: bool = False, **settings: Any) -> None:
+        self.server = server
+        self.name = f"t{uuid.uuid4().hex[:20]}"
+        self.options = (("endpoint", server.url),)
+        self.ctx: Context = context(**settings)
+        self.client = botocore.session.Session().create_client(
+            "s3",
+            endpoint_url=server.url,
+            region_name="us-east-1",
+            aws_access_key_id=server.key,
+            aws_secret_access_key=server.secret,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        self.client.create_bucket(Bucket=self.name)
+        if versions:
+            self.keep_versions("Enabled")
+        if public:
+            read = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
+            arn = f"arn:aws:s3:::{self.name}"
+            policy = {"Version": "2012-10-17", "Statement": [{**read, "Resource": [arn, f"{arn}/*"]}]}
+            self.client.put_bucket_policy(Bucket=self.name, Policy=json.dumps(policy))
+
+    def keep_versions(self, status: str) -> None:
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": status})
+
+    def at(self, key: str, **options: str) -> Ref:
+        return Ref(f"s3://{self.name}/{key}", tuple(sorted({**dict(self.options), **options}.items())))
+
+    def write(self, key: str, body: bytes = b"", **more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.client.put_object(Bucket=self.name, Key=key, Body=body, **more)
+        return answer
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+
+class PrefixPlace(Bucket):
+    """As ``gotdata.testing.source_contract.Place``: below one prefix, with a neighbour that must not be seen."""
+
+    def __init__(self, server: S3Server, **how: Any) -> None:
+        super().__init__(server, **how)
+        self.write("data-neighbour/x", b"not this")
+        self.ref = self.at("data/")
+
+    def put(self, path: str, body: bytes) -> None:
+        self.write(f"data/{path}", body)
+
+    def remove(self, path: str) -> None:
+        self.delete(f"data/{path}")
+
+    def folder(self, path: str) -> None:
+        self.write(f"data/{path}/")
+
+    def one(self, path: str) -> Ref:
+        return self.at(f"data/{path}")
+
+
+def give_keys(patch: pytest.MonkeyPatch, server: S3Server, *, secret: str = "", key: str = "") -> None:
+    """Keys for a server, bound to it, as a person would put them into the environment."""
+    patch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+    patch.setenv("AWS_ACCESS_KEY_ID", key or server.key)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", secret or server.secret)
