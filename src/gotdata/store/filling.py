@@ -214,8 +214,8 @@ class Filling:
         if self.wanted.blocks and hashlib.sha256(view).digest() != self.wanted.blocks[unit]:
             start = unit * self.unit_bytes
             raise IntegrityError(
-                f"{shown(self.wanted.name)}: bytes {start} to {start + len(view)} that {redact(self.origin.url)} sent are "
-                "not what was locked; try another mirror"
+                f"{shown(self.wanted.name)}: bytes {start} to {start + len(view)} that {redact(self.origin.url)} sent "
+                "are not what was locked; try another mirror"
             )
         with disk.told(f"writing {self.partial.data}"):
             try:

@@ -81,14 +81,14 @@ class Partial:
             self._good[block] = 0
             return False
         if not self._good[block]:
-            data = disk.pread_all(self.fd, self._span(block).size, block * BLOCK)
+            data = disk.pread_all(self.fd, self.span(block).size, block * BLOCK)
             if check(self.key, block, data) != recorded:
                 self.forget(block, block + 1)
                 return False
             self._good[block] = 1
         return True
 
-    def _span(self, block: int) -> Span:
+    def span(self, block: int) -> Span:
         return Span(block * BLOCK, min(self.size, (block + 1) * BLOCK))
 
     def write(self, block: int, data: memoryview) -> None:
@@ -125,17 +125,17 @@ class Partial:
         self._settled = settled
         return settled == self.blocks
 
-    def recorded(self) -> int:
-        """Bytes of the blocks that are recorded."""
-        total = 0
+    def recorded(self) -> list[int]:
+        """The blocks that are recorded, believed or not."""
+        found = []
         for at in range(0, self.blocks * CHECK, _MAP_READ):
             checks = disk.pread_all(self._map_fd, _MAP_READ, at)
             if checks.count(0) == len(checks):
                 continue
             for i in range(0, len(checks), CHECK):
                 if checks[i : i + CHECK] != _ABSENT:
-                    total += self._span((at + i) // CHECK).size
-        return total
+                    found.append((at + i) // CHECK)
+        return found
 
     def take(self, first: int, stop: int) -> bool:
         """Whether this process is now the one that brings these blocks; the block after the last stands for the right

@@ -27,7 +27,7 @@ from gotdata.store.held import LocalHeld, in_place
 from gotdata.store.keys import digest, partial_key
 from gotdata.store.partial import Partial
 from gotdata.store.pool import Pool
-from gotdata.store.store import Store, grants
+from gotdata.store.store import Store, content_keys
 from gotdata.store.verify import Verdict, strong
 
 T = TypeVar("T")
@@ -263,7 +263,7 @@ class Reader:
                     self._spoiled[partial.key, filling.wanted.identity] = error
                     self._store.quarantine(partial)
                     raise
-                keys = grants(filling.origin, filling.wanted.size, verdict.identities())
+                keys = content_keys(filling.origin, filling.wanted.size, verdict.identities())
                 self._store.promote(partial, verdict.sha256(), keys)
             finally:
                 partial.drop(partial.blocks, partial.blocks + 1)
@@ -306,12 +306,12 @@ class Reader:
         place = digest(
             "local", held.path, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, wanted.identity
         )
-        if self._store.granted(place):
+        if self._store.verdicts.get(place):
             return
         for start in range(0, held.size, _READ):
             verdict.update(held.pread(Span(start, start + _READ)))
         verdict.judge()
-        self._store.grant(place, verdict.sha256())
+        self._store.verdicts.put(place, verdict.sha256())
 
     def _save(self, wanted: Wanted, origin: Origin, dest: Path) -> None:
         data, map = (dest.with_name(f".{dest.name}.gotdata-{kind}") for kind in ("part", "map"))

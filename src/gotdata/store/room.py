@@ -48,8 +48,8 @@ class Stored:
 
 def stored(folder: Path, suffix: str = "") -> Iterator[Stored]:
     """The files two levels below ``folder`` whose names end so."""
-    for shelf in _scan(folder):
-        for entry in _scan(shelf):
+    for shelf in scan(folder):
+        for entry in scan(shelf):
             if entry.name.endswith(suffix):
                 with suppress(FileNotFoundError):
                     facts = entry.lstat()
@@ -57,7 +57,7 @@ def stored(folder: Path, suffix: str = "") -> Iterator[Stored]:
                     yield Stored(max(facts.st_atime_ns, facts.st_mtime_ns), taken, entry)
 
 
-def _scan(folder: Path) -> list[Path]:
+def scan(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             return [Path(entry.path) for entry in entries]
@@ -105,11 +105,17 @@ class Room:
             lack = self.used() + size - self._quota
             if lack > 0 and (freed := self.evict(lack)) < lack:
                 raise StoreError(
-                    f"the store {self._root} is full: store_quota is {self._quota:,} bytes, {size:,} more are due and only "
-                    f" {freed:,} could be evicted; raise store_quota, or close what reads the rest"
+                    f"the store {self._root} is full: store_quota is {self._quota:,} bytes, {size:,} more are due, and "
+                    f"only {freed:,} could be evicted; raise store_quota, or close what reads the rest"
                 )
             self._allowance = max(size, -lack // 4)
         self._allowance -= size
+
+    def shrink(self) -> int:
+        """Evicts what is above the quota or short of the free space that is due; gives bytes freed."""
+        over = self.used() - self._quota if self._quota else 0
+        lack = max(over, self._keep_free - shutil.disk_usage(self._root).free)
+        return self.evict(lack) if lack > 0 else 0
 
     def used(self) -> int:
         return sum(file.bytes for file in self.files())

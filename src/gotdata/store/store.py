@@ -7,12 +7,9 @@ this realm got this content from this URL. A checksum that a lock claims opens n
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import stat
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -26,15 +23,17 @@ from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.store import disk
 from gotdata.store.base import Held
+from gotdata.store.grants import Grants
 from gotdata.store.held import PartialHeld, WholeHeld, in_place
 from gotdata.store.keys import content_key, partial_key, source_key
 from gotdata.store.partial import Partial
 from gotdata.store.room import Room, touch
+from gotdata.store.upkeep import Checked, Freed, Info, Upkeep
 from gotdata.store.verify import strong
 
 VERSION = "gotdata store 1\n"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache made by gotdata; see https://bford.info/cachedir/\n"
-FOLDERS = ("objects", "partial", "grants", "quarantine", "index")
+FOLDERS = ("objects", "partial", "grants", "verdicts", "quarantine", "index")
 
 
 class Store:
@@ -45,6 +44,11 @@ class Store:
         self.sparse = sparse
         """Whether the file system keeps holes. Where not, a file is only ever filled from its start."""
         self.room = Room(root, settings)
+        self.grants = Grants(root / "grants")
+        self.verdicts = Grants(root / "verdicts")
+        """Of files in place, by path and state: the sha256 that was found."""
+        self._settings = settings
+        self._upkeep = Upkeep(root, self.room, self.grants, self.verdicts)
 
     @classmethod
     def open(cls, root: Path, settings: Settings, reporter: Reporter = silent) -> Self:
@@ -83,7 +87,7 @@ class Store:
         if claim and any(origin.realm == PUBLIC for origin in wanted.origins):
             keys.append(content_key(wanted.identity))
         for key in keys:
-            sha256 = self.granted(key)
+            sha256 = self.grants.get(key)
             if not sha256 or (claim and claim.algorithm == "sha256" and claim.hex != sha256):
                 continue
             with suppress(FileNotFoundError):
@@ -102,7 +106,7 @@ class Store:
         best = 0
         for origin in wanted.origins:
             if partial := self.partial(wanted, origin):
-                best = max(best, partial.recorded())
+                best = max(best, sum(partial.span(block).size for block in partial.recorded()))
                 partial.close()
         return best
 
@@ -129,21 +133,6 @@ class Store:
     def object(self, sha256: str) -> Path:
         return self.root / "objects" / sha256[:2] / sha256
 
-    def granted(self, key: bytes) -> str:
-        """The sha256 of the content that was found behind a key; empty where there was none."""
-        try:
-            return _unpack(_read_word(self._grant(key)))
-        except (OSError, ValueError):
-            return ""
-
-    def grant(self, key: bytes, sha256: str) -> None:
-        path = self._grant(key)
-        path.parent.mkdir(exist_ok=True)
-        _write_word(path, _pack(sha256))
-
-    def _grant(self, key: bytes) -> Path:
-        return self.root / "grants" / key.hex()[:2] / key.hex()
-
     def promote(self, partial: Partial, sha256: str, keys: Iterable[bytes]) -> None:
         """Makes a complete file, whose hash was just found, an object, and grants it to ``keys``. The caller holds the
         partial's finishing lock. A crash between any two steps leaves it complete, or as it was."""
@@ -158,8 +147,26 @@ class Store:
                 partial.data.rename(place)
                 disk.sync_folder(place.parent)
             for key in keys:
-                self.grant(key, sha256)
-            partial.map.unlink()
+                self.grants.put(key, sha256)
+            partial.map.unlink(missing_ok=True)
+
+    def info(self) -> Info:
+        return self._upkeep.info(self.sparse, self._settings.store_quota, self._settings.store_keep_free)
+
+    def gc(self) -> Freed:
+        """Removes what nothing leads to and what was put aside, then what is above the quota."""
+        with disk.told(f"tidying the store {self.root}"):
+            return self._upkeep.gc()
+
+    def clear(self) -> Freed:
+        """Removes everything that is not in use, the snapshots' indexes too."""
+        with disk.told(f"clearing the store {self.root}"):
+            return self._upkeep.clear()
+
+    def fsck(self, repair: bool = True) -> Checked:
+        """Hashes every whole file and compares every block with its check; ``repair`` removes what is wrong."""
+        with disk.told(f"checking the store {self.root}"):
+            return self._upkeep.fsck(repair)
 
     def quarantine(self, partial: Partial) -> None:
         """Puts aside bytes that are not what they must be: no process that has them open reads them any more."""
@@ -168,10 +175,10 @@ class Store:
             aside = self.root / "quarantine" / partial.data.parent.name / f"{partial.key.hex()}.{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
             partial.data.rename(aside)
-            partial.map.unlink()
+            partial.map.unlink(missing_ok=True)
 
 
-def grants(origin: Origin, size: int, identities: Iterable[str]) -> list[bytes]:
+def content_keys(origin: Origin, size: int, identities: Iterable[str]) -> list[bytes]:
     """The keys under which content that came from ``origin`` is found again."""
     keys = [source_key(origin, size)]
     if origin.realm == PUBLIC:
@@ -214,32 +221,3 @@ def _check_owner(root: Path) -> None:
         raise StoreError(
             f"the store {root} is another user's, who could change what is in it: set GOTDATA_STORE to your own folder"
         )
-
-
-def _pack(sha256: str) -> str:
-    return base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode().rstrip("=")
-
-
-def _unpack(word: str) -> str:
-    raw = base64.urlsafe_b64decode(word + "=")
-    if len(raw) != 32:
-        raise binascii.Error(f"{word!r} is no sha256")
-    return raw.hex()
-
-
-def _write_word(path: Path, word: str) -> None:
-    """As the target of a symbolic link, which takes no block of the disk and is there at once or not at all. Where a
-    file system has no links: as a small file."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        os.symlink(word, fresh)
-    except (OSError, NotImplementedError):
-        fresh.write_text(word, "ascii")
-    fresh.replace(path)
-
-
-def _read_word(path: Path) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return path.read_text("ascii")

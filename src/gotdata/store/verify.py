@@ -99,8 +99,8 @@ class Verdict:
             got = Checksum(claim.algorithm, self._hashes[claim.algorithm].hexdigest())
             if got != claim:
                 raise IntegrityError(
-                    f"{shown(self._wanted.name)}: {redact(self._origin.url)} is not what was locked: expected {claim}, got "
-                    f"{got}; it was put aside. Try another mirror, or `gotdata lock --update` if the data was to change"
+                    f"{shown(self._wanted.name)}: {redact(self._origin.url)} is not what was locked: expected {claim}, "
+                    f"got {got}; it was put aside. Try another mirror, or `gotdata lock --update` if the change was meant"
                 )
 
     def identities(self) -> tuple[str, ...]:
