@@ -18,27 +18,28 @@ from gotdata.errors import ManifestError
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
-def _setting(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _setting(default: Any, unit: str, help: str, least: float = 0) -> Any:
+    return field(default=default, metadata={"help": help, "unit": unit, "least": least})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    store: str = _setting("", "the folder of the store; empty: the platform's cache folder")
-    store_quota: int = _setting(0, "bytes the store may hold before the least recently used go; 0: no limit")
-    store_keep_free: int = _setting(1 << 30, "bytes that the store leaves free on its file system")
-    max_fetch: int = _setting(0, "bytes that a mount may fetch in all before it refuses (EIO); 0: no limit")
-    warn_walk: int = _setting(10 << 30, "bytes fetched for one process before a warning names it; 0: never")
-    connections: int = _setting(8, "streams at once to one host")
-    retries: int = _setting(5, "tries again after an answer that may pass")
-    connect_timeout: float = _setting(10.0, "seconds to wait for a connection")
-    timeout: float = _setting(60.0, "seconds in which a read ends, with its bytes or with an error")
-    workers: int = _setting(1, "processes that fetch for one mount")
-    lock_text_limit: int = _setting(10 << 20, "bytes up to which a snapshot's texts are written to be committed")
-    shards_url: str = _setting("", "where longer texts are published, written into the lock by `gotdata lock`")
-    s3_profile: str = _setting("", "the AWS profile to take keys from")
+    store: str = _setting("", "folder", "the folder of the store; empty: the platform's cache folder")
+    store_quota: int = _setting(0, "bytes", "what the store may hold before the least recently used go; 0: no limit")
+    store_keep_free: int = _setting(1 << 30, "bytes", "what the store leaves free on its file system")
+    max_fetch: int = _setting(0, "bytes", "what a mount may fetch in all before it refuses (EIO); 0: no limit")
+    warn_walk: int = _setting(10 << 30, "bytes", "fetched for one process before a warning names it; 0: never")
+    connections: int = _setting(8, "number", "streams at once to one host", 1)
+    retries: int = _setting(5, "number", "tries again after an answer that may pass")
+    connect_timeout: float = _setting(10.0, "seconds", "to wait for a connection", 0.001)
+    timeout: float = _setting(60.0, "seconds", "in which a read ends, with its bytes or with an error", 0.001)
+    workers: int = _setting(1, "number", "processes that fetch for one mount", 1)
+    lock_text_limit: int = _setting(10 << 20, "bytes", "up to which a snapshot's texts are written to be committed")
+    shards_url: str = _setting("", "URL", "where longer texts are published, written into the lock by `gotdata lock`")
+    s3_profile: str = _setting("", "name", "the AWS profile to take keys from")
     here: Mapping[str, str] = field(
-        default_factory=dict, metadata={"help": "references that lie in folders of this machine: {URL prefix = folder}"}
+        default_factory=dict,
+        metadata={"help": "references that lie in folders of this machine: URL prefix = folder", "unit": "table"},
     )
 
     @property
@@ -52,53 +53,75 @@ def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in force.
+    """The settings in force. An empty variable and a flag that is None say nothing.
 
     Raises:
         ManifestError: a setting that does not exist, or a value that does not fit; the place is named.
     """
-    values: dict[str, Any] = {}
     path = settings_file(environ)
-    if path.exists():
-        try:
-            found = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ManifestError(f"{path}: {error}") from error
-        values |= {name: _fit(name, value, str(path)) for name, value in found.items()}
-    for setting in fields(Settings):
-        variable = f"GOTDATA_{setting.name.upper()}"
-        if variable in environ and setting.name != "here":
-            values[setting.name] = _fit(setting.name, environ[variable], variable)
+    values = {name: _fit(name, value, str(path)) for name, value in _from_file(path, environ).items()}
+    for name in _KNOWN.keys() - {"here"}:
+        variable = f"GOTDATA_{name.upper()}"
+        if environ.get(variable):
+            values[name] = _fit(name, environ[variable], variable)
     for name, value in (flags or {}).items():
         if value is not None:
             values[name] = _fit(name, value, f"--{name.replace('_', '-')}")
     return Settings(**values)
 
 
-def _fit(name: str, value: Any, where: str) -> Any:
-    known = {setting.name: setting for setting in fields(Settings)}
-    if name not in known:
-        raise ManifestError(f"{where}: no setting {name!r}; there are {', '.join(sorted(known))}")
-    default = known[name].default
+def _from_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     try:
-        if name == "here":
-            if not isinstance(value, dict) or not all(isinstance(folder, str) for folder in value.values()):
-                raise ValueError("a table of URL prefix = folder")
-            return dict(value)
-        if isinstance(default, float):
-            return float(value)
-        if isinstance(default, int):
-            return parse_size(str(value))
-        if not isinstance(value, str):
-            raise ValueError("text")
-        return value
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if environ.get("GOTDATA_SETTINGS"):
+            raise ManifestError(f"{path} is not there, and GOTDATA_SETTINGS names it") from None
+        return {}
+    except OSError as error:
+        raise ManifestError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ManifestError(f"{path}: {error}") from error
+
+
+_KNOWN = {setting.name: setting for setting in fields(Settings)}
+
+
+def _fit(name: str, value: Any, where: str) -> Any:
+    if name not in _KNOWN:
+        raise ManifestError(f"{where}: no setting {name!r}; there are {', '.join(sorted(_KNOWN))}")
+    try:
+        return _converted(_KNOWN[name].metadata, value)
     except ValueError as error:
         raise ManifestError(f"{where}: {name} can't be {value!r}: {error}") from error
 
 
+def _converted(setting: Mapping[str, Any], value: Any) -> Any:
+    unit = setting["unit"]
+    if unit == "table":
+        if not isinstance(value, dict) or not all(isinstance(folder, str) and folder for folder in value.values()):
+            raise ValueError("a table of URL prefix = folder is due")
+        return value
+    if unit not in {"bytes", "number", "seconds"}:
+        if not isinstance(value, str):
+            raise ValueError("text is due")
+        return value
+    number = parse_size(str(value)) if unit == "bytes" else _number(str(value), unit)
+    if number < setting["least"]:
+        raise ValueError(f"{setting['least']} is the least")
+    return number
+
+
+def _number(text: str, unit: str) -> float:
+    pattern, kind, due = (r"\d{1,9}", int, "a whole number") if unit == "number" else (r"\d{1,9}(\.\d*)?", float, unit)
+    if not re.fullmatch(pattern, text.strip()):
+        raise ValueError(f"{due} is due")
+    return kind(text)
+
+
 def parse_size(text: str) -> int:
     """``"10 GiB"``, ``"500MB"``, ``"4096"`` → bytes. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
-    if not match:
+    match = re.fullmatch(r"(\d+)(\.\d+)?\s*([kmgt]i?)?b?", text.strip().lower())
+    if not match or (match[2] and not match[3]):
         raise ValueError("a number of bytes such as 500MB or 10 GiB is due")
-    return int(float(match[1]) * _UNITS[match[2] or ""])
+    whole, fraction, unit = int(match[1]), float(match[2] or 0), _UNITS[match[3] or ""]
+    return whole * unit + int(fraction * unit)

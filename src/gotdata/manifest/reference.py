@@ -60,8 +60,8 @@ def _canonical(text: str) -> str:
 def _file(path: bytes) -> str:
     if b"\0" in path or not path:
         raise ManifestError("a file: reference without a path, or with a NUL in it")
-    parts = [quote(part, safe="!$&'()*+,;=:@~") for part in path.split(b"/") if part not in (b"", b".")]
-    return ("file:///" if path.startswith(b"/") else "file:") + "/".join(parts)
+    kept = "/".join(quote(part, safe="!$&'()*+,;=:@~") for part in path.split(b"/") if part not in (b"", b"."))
+    return f"file:///{kept}" if path.startswith(b"/") else f"file:{kept or '.'}"
 
 
 def _no_scheme(text: str) -> str:
@@ -91,4 +91,6 @@ def folder_of(url: str) -> str | None:
     if not url.startswith("file:") or url.startswith("file:/"):
         return None
     path = posixpath.normpath(unquote(url.removeprefix("file:")))
-    return None if path.startswith("..") else path.removeprefix(".")
+    if path == ".." or path.startswith("../"):
+        return None
+    return "" if path == "." else path
