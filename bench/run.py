@@ -206,7 +206,7 @@ def main() -> None:
         work = Path(folder)
         make_data(work / "local", given.mib)
         try:
-            server = stack.enter_context(servers.nginx(work / "nginx", work / "local"))
+            server = stack.enter_context(servers.nginx(work / "local", work / "nginx"))
         except pytest.skip.Exception as missing:
             raise SystemExit(str(missing)) from None
         systems = [System("local", work / "local", work / "local"), stack.enter_context(gotdata(work, server.url))]
