@@ -130,7 +130,7 @@ def rclone(work: Path, url: str) -> Iterator[System]:
     target, cache = work / "rclone", work / "rclone-cache"
     target.mkdir()
     options = ["--read-only", "--vfs-cache-mode", "full", "--cache-dir", cache, "--dir-cache-time", "24h"]
-    process = subprocess.Popen(["rclone", "mount", ":http:", target, "--http-url", f"{url}/", *options])
+    process = subprocess.Popen(["rclone", "mount", "--quiet", ":http:", target, "--http-url", f"{url}/", *options])
     try:
         while not target.is_mount():
             if process.poll() is not None:
