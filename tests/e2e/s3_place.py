@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -16,6 +17,18 @@ from gotdata.testing.source_contract import context
 from tests.e2e.servers import S3Server
 
 
+@cache
+def client(server: S3Server) -> Any:
+    return botocore.session.Session().create_client(
+        "s3",
+        endpoint_url=server.url,
+        region_name="us-east-1",
+        aws_access_key_id=server.key,
+        aws_secret_access_key=server.secret,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
 class Bucket:
     """A bucket of its own, which the test may fill and change, and who reads it."""
 
@@ -24,14 +37,7 @@ class Bucket:
         self.name = f"t{uuid.uuid4().hex[:20]}"
         self.options = (("endpoint", server.url),)
         self.ctx: Context = context(**settings)
-        self.client = botocore.session.Session().create_client(
-            "s3",
-            endpoint_url=server.url,
-            region_name="us-east-1",
-            aws_access_key_id=server.key,
-            aws_secret_access_key=server.secret,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        self.client = client(server)
         self.client.create_bucket(Bucket=self.name)
         if versions:
             self.keep_versions("Enabled")

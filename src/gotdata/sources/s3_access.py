@@ -95,37 +95,49 @@ def open_access(place: Place, settings: Settings) -> Access:
         AuthRequired: the configuration names keys that can't be had.
     """
     environ = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
+    # One for all buckets: to make one takes botocore a tenth of a second.
+    speaker = replace(place, bucket="", requester_pays=False)
     with translated(redact(place.url(""))):
-        return _opened(
-            place, settings.s3_profile, settings.retries, settings.connect_timeout, settings.timeout, environ
-        )
+        return Access(place, *_opened(speaker, settings.s3_profile, _options(settings), environ))
+
+
+def _options(settings: Settings) -> tuple[tuple[str, float], ...]:
+    return (
+        ("connect_timeout", settings.connect_timeout),
+        ("read_timeout", settings.timeout),
+        ("max_pool_connections", settings.connections),
+        ("total_max_attempts", settings.retries + 1),
+    )
 
 
 @lru_cache(maxsize=64)
 def _opened(
-    place: Place, profile: str, retries: int, connect: float, timeout: float, environ: frozenset[tuple[str, str]]
-) -> Access:
-    session = _session(profile)
-    session, keys, unsigned = _bound(session, place, dict(environ))
+    place: Place, profile: str, options: tuple[tuple[str, float], ...], environ: frozenset[tuple[str, str]]
+) -> tuple[Any, str, str, Any, Any]:
+    """The fields of ``Access`` after the place."""
+    session, keys, unsigned = _bound(_session(profile), place, dict(environ))
     addressing = "path" if place.addressing == "auto" and place.endpoint else place.addressing
-    options = Config(
+    limits = dict(options)
+    config = Config(
         region_name=place.region or session.get_config_variable("region") or "us-east-1",
         # An endpoint of the configuration is in the place already, or the pin says AWS itself.
         ignore_configured_endpoint_urls=True,
         s3=None if addressing == "auto" else {"addressing_style": addressing},
-        retries={"total_max_attempts": retries + 1, "mode": "standard"},
-        connect_timeout=connect,
-        read_timeout=timeout,
+        retries={"total_max_attempts": limits.pop("total_max_attempts"), "mode": "standard"},
         user_agent_extra="gotdata",
+        **limits,
     )
-    endpoint = place.endpoint or None
-    plain = session.create_client("s3", endpoint_url=endpoint, config=options.merge(Config(signature_version=UNSIGNED)))
+
+    def client(signature: Any) -> Any:
+        signed = config.merge(Config(signature_version=signature))
+        return session.create_client("s3", endpoint_url=place.endpoint or None, config=signed)
+
+    plain = client(UNSIGNED)
     if keys is None:
-        return Access(place, plain, unsigned, "", plain, None)
-    client = session.create_client("s3", endpoint_url=endpoint, config=options.merge(Config(signature_version="s3v4")))
+        return plain, unsigned, "", plain, None
     account = keys.get_frozen_credentials().access_key
     realm = "cred:" + hashlib.sha256(f"{place.endpoint}\n{account}".encode()).hexdigest()
-    return Access(place, client, "", realm, plain, keys)
+    return client("s3v4"), "", realm, plain, keys
 
 
 def located(place: Place, settings: Settings) -> Place:
