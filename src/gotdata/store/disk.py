@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gotdata.errors import StoreError
+from gotdata.errors import GotdataError, StoreError
 
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs"})
 """File systems on which a store works, but slowly, and whose locks may not reach other machines."""
@@ -99,6 +99,8 @@ def told(doing: str) -> Iterator[None]:
     """Turns what the disk refuses into a StoreError; ``doing`` is what was tried, with the place."""
     try:
         yield
+    except GotdataError:
+        raise  # NotFound is an OSError, too
     except OSError as error:
         if is_full(error):
             nxt = "free some space there (`gotdata cache gc`), or take another disk (GOTDATA_STORE moves the store)"

@@ -61,7 +61,7 @@ class Filling:
     def __init__(self, wanted: Wanted, origin: Origin, partial: Partial, means: Means, sparse: bool) -> None:
         self.wanted, self.origin, self.partial = wanted, origin, partial
         self.finishing = threading.Lock()
-        self.users = 0
+        self._users = 0
         self._means = means
         self._unit = BLOCK_HASHED // BLOCK if wanted.blocks else 1
         self.unit_bytes = self._unit * BLOCK
@@ -129,17 +129,30 @@ class Filling:
 
     @property
     def idle(self) -> bool:
-        return not (self._flying or self.users)
+        return not (self._flying or self._users)
+
+    def hold(self) -> None:
+        """Its files stay open until as many calls of ``release``."""
+        with self._changed:
+            self._users += 1
+
+    def release(self) -> None:
+        with self._changed:
+            self._users -= 1
+            self._close_if_left()
 
     def close(self, error: BaseException) -> None:
-        """Who waits gets ``error``, every piece ends at its next unit, and with the last of them the files close."""
+        """Who waits gets ``error``, every piece ends at its next unit, and with the last user the files close."""
         with self._changed:
             self._closed = True
             for piece in self._flying:
                 piece.error = piece.error or error
             self._changed.notify_all()
-            if not self._flying:
-                self.partial.close()
+            self._close_if_left()
+
+    def _close_if_left(self) -> None:
+        if self._closed and self.idle:
+            self.partial.close()
 
     def _run(self, piece: Piece) -> None:
         error: BaseException | None = None
@@ -154,8 +167,7 @@ class Filling:
             piece.error = piece.error or error
             self._flying.remove(piece)
             self._changed.notify_all()
-            if self._closed and not self._flying:
-                self.partial.close()
+            self._close_if_left()
 
     def _fill(self, piece: Piece) -> None:
         patience = self._means.clock() + self._means.timeout

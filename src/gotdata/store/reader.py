@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial as bind
 from pathlib import Path
@@ -43,6 +43,7 @@ _OPEN = 128
 """Partial files kept open while nobody reads them."""
 _POLL = 0.02
 _CLOSED = "the reading engine was closed"
+_GONE = "the file was put aside while it was read; try again"
 
 
 class Reader:
@@ -65,7 +66,6 @@ class Reader:
         self._fillings: OrderedDict[tuple[bytes, str], Filling] = OrderedDict()
         self._spoiled: dict[tuple[bytes, str], IntegrityError] = {}
         self._down: dict[str, float] = {}
-        self._leaving: list[Filling] = []
         self._spent = 0
         self._asked = Pool(settings.connections, "fetch")
         self._background = Pool(settings.connections, "ahead")
@@ -127,9 +127,8 @@ class Reader:
     def close(self) -> None:
         self._closing.set()
         with self._lock:
-            fillings = [*self._fillings.values(), *self._leaving]
+            fillings = list(self._fillings.values())
             self._fillings.clear()
-            self._leaving.clear()
         for filling in fillings:
             filling.close(SourceUnavailable(_CLOSED))
         for pool in (self._asked, self._background, self._finishing):
@@ -153,7 +152,8 @@ class Reader:
         for left, origin in zip(range(len(order), 0, -1), order, strict=True):
             now = self._clock()
             try:
-                return attempt(origin, None if deadline is None else now + (deadline - now) / left)
+                with self._told():
+                    return attempt(origin, None if deadline is None else now + (deadline - now) / left)
             except (SourceError, IntegrityError, NotFound) as error:
                 if isinstance(error, SourceUnavailable):
                     self._down[_host(origin)] = self._clock() + _DOWN
@@ -193,27 +193,22 @@ class Reader:
             filling = self._fillings.get(key)
             if filling is None or filling.partial.gone:
                 if filling:
-                    self._leaving.append(self._fillings.pop(key))
-                with disk.told(f"opening a file of the store {self._store.root}"):
-                    partial = self._store.create(wanted, origin)
+                    filling.close(SourceUnavailable(_GONE))
+                partial = self._store.create(wanted, origin)
                 filling = self._fillings[key] = Filling(wanted, origin, partial, self._means, self._store.sparse)
             self._fillings.move_to_end(key)
-            filling.users += 1
+            filling.hold()
+            self._trim()
         try:
             yield filling
         finally:
-            with self._lock:
-                filling.users -= 1
-                self._trim()
+            filling.release()
 
     def _trim(self) -> None:
-        """Closes what nobody uses: all that is gone, and the least recently used of the others."""
+        """Closes the least recently used of those that nobody uses."""
         for key, filling in list(self._fillings.items())[:-_OPEN]:
             if filling.idle:
-                self._leaving.append(self._fillings.pop(key))
-        for filling in [filling for filling in self._leaving if filling.idle]:
-            self._leaving.remove(filling)
-            filling.close(SourceUnavailable(_CLOSED))
+                self._fillings.pop(key).close(SourceUnavailable(_CLOSED))
 
     # Becoming whole
 
@@ -229,21 +224,20 @@ class Reader:
         with suppress(OSError), self._lock:
             if self._closing.is_set() or filling.finishing.locked() or not filling.partial.complete():
                 return
-            filling.users += 1
+            filling.hold()
             self._finishing.submit(bind(self._finish_quietly, filling))
 
     def _finish_quietly(self, filling: Filling) -> None:
         try:
-            self._finish(filling)
+            with self._told():
+                self._finish(filling)
         except SourceUnavailable:
             pass  # closed meanwhile
         except GotdataError as error:
             dataset, _, path = filling.wanted.name.partition("/")
             self._reporter(Event("warning", dataset=dataset, path=path, text=str(error)))
         finally:
-            with self._lock:
-                filling.users -= 1
-                self._trim()
+            filling.release()
 
     def _finish(self, filling: Filling) -> None:
         """Brings what is missing, hashes, judges; then the file is an object of the store, or in quarantine."""
@@ -287,16 +281,15 @@ class Reader:
         return verdict
 
     def _read(self, partial: Partial, span: Span, buffer: memoryview, verdict: Verdict) -> None:
-        with disk.told(f"reading {partial.data}"):
-            at = span.start
-            while at < span.stop:
-                if self._closing.is_set():
-                    raise SourceUnavailable(_CLOSED)
-                count = disk.pread_into(partial.fd, buffer[: span.stop - at], at)
-                if not count:
-                    raise StoreError(f"{partial.data} is shorter than it was; run `gotdata cache fsck`")
-                verdict.update(buffer[:count])
-                at += count
+        at = span.start
+        while at < span.stop:
+            if self._closing.is_set():
+                raise SourceUnavailable(_CLOSED)
+            count = disk.pread_into(partial.fd, buffer[: span.stop - at], at)
+            if not count:
+                raise StoreError(f"{partial.data} is shorter than it was; run `gotdata cache fsck`")
+            verdict.update(buffer[:count])
+            at += count
 
     def _verify_in_place(self, wanted: Wanted, held: LocalHeld) -> None:
         verdict = Verdict(wanted, wanted.origins[0])
@@ -335,6 +328,9 @@ class Reader:
                 map.unlink()
         finally:
             filling.close(SourceUnavailable(_CLOSED))
+
+    def _told(self) -> AbstractContextManager[None]:
+        return disk.told(f"using the store {self._store.root}")
 
     def _spend(self, size: int) -> None:
         with self._lock:

@@ -100,7 +100,7 @@ class Verdict:
             if got != claim:
                 raise IntegrityError(
                     f"{shown(self._wanted.name)}: {redact(self._origin.url)} is not what was locked: expected {claim}, "
-                    f"got {got}; it was put aside. Try another mirror, or `gotdata lock --update` if the change was meant"
+                    f"got {got}; it was put aside. Try another mirror, or `gotdata lock --update` if that was meant"
                 )
 
     def identities(self) -> tuple[str, ...]:
