@@ -13,7 +13,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from gotdata.model import Span
@@ -28,7 +28,13 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    status: int = 0
+
+
+class Reply(NamedTuple):
     status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,13 @@ class Server:
         url: its root, ending in ``/``.
         requests: every request so far, in the order in which they were answered.
         index: whether folders are listed, and as what.
+        otherwise: answers what nothing was ``put`` for; None where it has no answer either.
     """
 
     def __init__(self, index: Literal["html", "json", ""] = "html") -> None:
         self.requests: list[Request] = []
         self.index = index
+        self.otherwise: Callable[[Request], Reply | None] = lambda request: None
         self._served: dict[bytes, _Served] = {}
         self._lock = threading.Lock()
         server = self
@@ -192,7 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote_to_bytes(urlsplit(self.path).path.removeprefix("/"))
         served = self.of.find(path)
         if served is None or path.endswith(b"/"):
-            self._folder(path)
+            reply = self.of.otherwise(self._request())
+            self._say(*reply) if reply else self._folder(path)
         else:
             served.asked += 1
             self._file(served, served.faults)
@@ -285,14 +294,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _start(self, status: int, headers: Mapping[str, str]) -> None:
-        seen = {name.lower(): value for name, value in self.headers.items()}
-        self.of.requests.append(Request(self.command, self.path, seen, status))
+        self.of.requests.append(self._request(status))
         self.send_response_only(status)
         self.send_header("Date", formatdate(usegmt=True))
         for name, value in headers.items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
+
+    def _request(self, status: int = 0) -> Request:
+        return Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, status)
 
     def finish(self) -> None:
         super().finish()
