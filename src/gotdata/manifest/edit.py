@@ -66,15 +66,15 @@ def add(
         raise ManifestError(
             f"{path} is written in a way that can't be edited safely; add this by hand:\n" + "".join(entry)
         )
-    _write(path, after.encode())
     ignore(root_of(path), now[name].to)
+    _write(path, after.encode())
     return now[name]
 
 
 def propose_name(ref: Ref, taken: Collection[str] = ()) -> str:
     """A dataset's name made from the last part of a reference, without what a file's name ends in."""
     last = unquote(re.split("[?#]", ref.url)[0].rstrip("/").rpartition("/")[2].rpartition(":")[2])
-    plain = unicodedata.normalize("NFKD", last).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", last.casefold()).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"(?<=.)(\.[a-z][a-z0-9]{0,4})?(\.(gz|bz2|xz|zst|zip))?$", "", plain)
     name = re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:90] or "data"
     return next(

@@ -81,7 +81,7 @@ def parse(text: str) -> Node | None:
         Problem: not YAML, or YAML that a manifest has no use for (aliases, tags, a second document), or too deep.
     """
     try:
-        events = iter(YAML(typ="rt", pure=True).parse(text))
+        events = iter(YAML(typ="safe", pure=True).parse(text))
         root: Node | None = None
         for event in events:
             if isinstance(event, DocumentStartEvent):
@@ -125,9 +125,11 @@ def _node(event: Event, events: Iterator[Event], depth: int) -> Node:
         if not isinstance(key, Scalar):
             raise _problem(event, "a key that is no text")
         value = _node(next(events), events, depth + 1)
+        if value.start == value.end:  # not written: the parser places it after the comments that follow
+            after = key.column + key.end - key.start + 1
+            value = Scalar(key.line, after, key.end + 1, key.end + 1, "", True)
         pairs.append((key, value))
-        # A value that was not written is placed by the parser after the comments that follow.
-        end = key.end + 1 if value.start == value.end else value.end
+        end = value.end
     return Mapping(line, column, start, event.end_mark.index if flow else end, tuple(pairs), flow)
 
 
