@@ -7,13 +7,12 @@ def size(count: float) -> str:
     """Bytes in SI units: ``0 B``, ``999 B``, ``1.5 kB``, ``41 MB``, ``312 GB``."""
     if count < 999.5:
         return f"{count:.0f} B"
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
+    unit = "B"
+    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
         count /= 1000
-        if count < 9.95:
-            return f"{count:.1f} {unit}"
         if count < 999.5:
-            return f"{count:.0f} {unit}"
-    return f"{count / 1000:.0f} EB"
+            break
+    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
 
 
 def duration(seconds: float) -> str:

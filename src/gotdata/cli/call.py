@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -76,12 +76,14 @@ class Call:
     def answer(self, found: Any, lines: Iterable[str]) -> None:
         """Prints ``found`` as one JSON document where that is asked for, else the lines for people."""
         self.clear()
-        if self.json:
-            write_json(found)
-        else:
-            for line in lines:
-                print(line)
-        sys.stdout.flush()
+        # A reader who has enough and goes away changes nothing about how the verb ends.
+        with suppress(BrokenPipeError):
+            if self.json:
+                write_json(found)
+            else:
+                for line in lines:
+                    print(line)
+            sys.stdout.flush()
 
     def refuse(self, error: GotdataError) -> None:
         """Prints an error on standard error, as JSON where the answer would have been JSON."""

@@ -21,17 +21,21 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         # A console that has no → gets \u2192, not a crash.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    if front.COMPLETE not in os.environ and args in ([], ["-h"], ["--help"]):
-        code = DONE
-        print(front.page(), end="")
-    else:
-        code = run(args)
+    code = DONE
     try:
+        code = _answer(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes once more at its end, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _answer(args: list[str]) -> int:
+    if front.COMPLETE in os.environ or args not in ([], ["-h"], ["--help"]):
+        return run(args)
+    print(front.page(), end="")
+    return DONE
 
 
 def run(args: Sequence[str], call: Call | None = None) -> int:

@@ -34,8 +34,8 @@ def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, fo
     with _interrupts():
         try:
             delivered = project.up(names, demand=demand or "", locked=locked)
-            call.answer(delivered, lines(delivered))
             waiting = True
+            call.answer(delivered, lines(delivered))
             threading.Event().wait()
         except KeyboardInterrupt:
             if not waiting:

@@ -31,8 +31,8 @@ class Verb(click.Command):
 
 
 def verb(name: str, exits: tuple[int, ...] = ALL) -> Callable[[Callable[..., None]], Verb]:
-    """Makes a function of a ``Call`` and its parameters into the verb ``name``. Its help is its line on the first page (where
-    it has one), and the function's docstring."""
+    """Makes a function of a ``Call`` and its parameters into the verb ``name``. Its help is the line on the first page,
+    where it has one, and the function's docstring."""
 
     def make(run: Callable[..., None]) -> Verb:
         @wraps(run)

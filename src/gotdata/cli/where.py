@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 from gotdata.cli.call import Call
 from gotdata.errors import ManifestError
-from gotdata.manifest.reference import reference
 from gotdata.model import Ref
 from gotdata.tree.base import Tree
 
@@ -49,6 +48,8 @@ def named(call: Call, place: str, options: Options) -> Ref | None:
 
 def ref(call: Call, text: str, options: Options) -> Ref:
     """A reference of the command line: a relative path is one of the folder in which we act."""
+    from gotdata.manifest import reference  # brings the YAML reader, which `ls NAME --help` does without
+
     found = reference(text, dict(options))
     scheme, _, path = found.url.partition(":")
     if scheme != "file" or path.startswith("///"):

@@ -1,0 +1,88 @@
+"""A project and a workbench that answer what a test gives them, and remember what they were asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from gotdata.cli.call import Call
+from gotdata.cli.main import run
+
+
+@dataclass
+class Fake:
+    """``answers``: by a method's name, what it gives, or the error that it raises."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    closed: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        def asked(*given: Any, **named: Any) -> Any:
+            self.asked.append((name, *given, named))
+            answer = self.answers[name]
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+        return asked
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed += 1
+
+
+@dataclass
+class FakeManifest:
+    data: Mapping[str, Any]
+
+
+class FakeProject(Fake):
+    manifest = FakeManifest({"cells": None, "mice": None})
+
+
+@dataclass
+class Said:
+    code: int
+    raw: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.raw.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Line:
+    """The command line, with a project and a workbench of ours."""
+
+    capsys: pytest.CaptureFixture[bytes]
+    project: FakeProject = field(default_factory=FakeProject)
+    workbench: Fake = field(default_factory=Fake)
+    found: list[tuple[Any, ...]] = field(default_factory=list)
+    reporter: Any = None
+
+    def __call__(self, *args: str, start: Path = Path()) -> Said:
+        def find(start: Path, flags: Mapping[str, Any], reporter: Any) -> Any:
+            self.found.append((start, dict(flags)))
+            self.reporter = reporter
+            return self.project
+
+        def open_workbench(flags: Mapping[str, Any], reporter: Any) -> Any:
+            self.found.append((dict(flags),))
+            return self.workbench
+
+        code = run(args, Call(start=start, find_project=find, open_workbench=open_workbench))
+        captured = self.capsys.readouterr()
+        return Said(code, captured.out, captured.err.decode())
