@@ -13,17 +13,29 @@ from gotdata.model import Checksum, Span
 class Origin(Protocol):
     """One mirror's copy of one file. Methods may be called from several threads."""
 
-    url: str
-    """For messages and the store's keys: absolute, without secrets."""
-    version: str
-    """As ``RemoteFile.version``."""
-    checks: tuple[Checksum, ...]
-    realm: str
-    """As ``Source.realm``."""
-    ranges: bool
-    """As ``Powers.ranges``."""
-    local: str
-    """A path of this machine that holds the file, or empty."""
+    @property
+    def url(self) -> str:
+        """For messages and the store's keys: absolute, without secrets."""
+
+    @property
+    def version(self) -> str:
+        """As ``RemoteFile.version``."""
+
+    @property
+    def checks(self) -> tuple[Checksum, ...]:
+        """As ``RemoteFile.checks``."""
+
+    @property
+    def realm(self) -> str:
+        """As ``Source.realm``."""
+
+    @property
+    def ranges(self) -> bool:
+        """As ``Powers.ranges``."""
+
+    @property
+    def local(self) -> str:
+        """A path of this machine that holds the file, or empty."""
 
     def open(self, span: Span) -> io.RawIOBase:
         """As ``Source.read``."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gotdata.errors import GotdataError
     from gotdata.progress import Progress
     from gotdata.project import Project
-    from gotdata.wire import Workbench
+    from gotdata.loose import Loose
 
 
 def _project(start: Path, flags: Mapping[str, Any], reporter: Progress) -> Project:
@@ -25,10 +25,10 @@ def _project(start: Path, flags: Mapping[str, Any], reporter: Progress) -> Proje
     return Project.find(start, flags, reporter)
 
 
-def _workbench(flags: Mapping[str, Any], reporter: Progress) -> Workbench:
-    from gotdata.wire import Workbench
+def _workbench(flags: Mapping[str, Any], reporter: Progress) -> Loose:
+    from gotdata.loose import Loose
 
-    return Workbench.open(flags, reporter)
+    return Loose.open(flags, reporter)
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Call:
     debug: bool = False
     json: bool = False
     find_project: Callable[[Path, Mapping[str, Any], Progress], Project] = _project
-    open_workbench: Callable[[Mapping[str, Any], Progress], Workbench] = _workbench
+    open_workbench: Callable[[Mapping[str, Any], Progress], Loose] = _workbench
     _progress: Progress | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
@@ -56,7 +56,7 @@ class Call:
     def project(self) -> Project:
         return self._opened.enter_context(self.find_project(self.start, self.flags, self.progress))
 
-    def workbench(self) -> Workbench:
+    def workbench(self) -> Loose:
         return self._opened.enter_context(self.open_workbench(self.flags, self.progress))
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ class Receipt:
         target: relative to the root.
         folders: those that were made on the way to the target, outermost first, relative to the root.
         pid: of the process that must keep running; 0 where there is none.
+        made_of: a digest of all that the delivery was told, by which a change of it is seen.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Receipt:
     snapshot: str
     folders: tuple[str, ...] = ()
     pid: int = 0
+    made_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

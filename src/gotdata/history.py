@@ -1,0 +1,46 @@
+"""The lock as git has it at a revision."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from gotdata import lock as locks
+from gotdata.errors import ManifestError
+from gotdata.lock_texts import FOLDER, Texts
+
+
+def earlier(lock_path: Path, rev: str, work: Path) -> tuple[locks.Lock, Texts]:
+    """The lock of a revision and its texts, which are put into ``work``, an empty folder. An empty lock where that
+    revision had none.
+
+    Raises:
+        ManifestError: there is no such revision, no repository, or no git.
+        IntegrityError: what git has is not a lock.
+    """
+    folder = lock_path.parent
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}").decode().strip()
+    listed = _git(folder, "ls-tree", "-z", commit, f"./{lock_path.name}", f"./{FOLDER}/").split(b"\0")
+    texts = Texts(work)
+    lock = locks.Lock()
+    for line in filter(None, listed):
+        kind, digest = line.partition(b"\t")[0].decode().split()[1:]
+        name = Path(line.partition(b"\t")[2].decode("utf-8", "surrogateescape")).name
+        if kind == "blob":
+            data = _git(folder, "cat-file", "blob", digest)
+            if name == lock_path.name:
+                lock = locks.parse(data, f"{rev}:{name}")
+            else:
+                (work / name).write_bytes(data)
+    return lock, texts
+
+
+def _git(folder: Path, *words: str) -> bytes:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise ManifestError("git is not installed, and `diff` compares with what git has") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or "no such revision"
+        raise ManifestError(f"git {words[0]} in {folder}: {said}")
+    return done.stdout

@@ -1,0 +1,89 @@
+"""Reading files again from their first byte to their last: what `verify` and `lock --hash` do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from gotdata.errors import GotdataError, IntegrityError
+from gotdata.model import Span
+from gotdata.origin import BLOCK_HASHED, Wanted
+from gotdata.outcome import Verified
+from gotdata.report import Event, Reporter
+from gotdata.snapshot import Learned
+from gotdata.snapshot_index import Index
+from gotdata.store.base import Held
+from gotdata.store.held import LocalHeld
+from gotdata.store.store import Store
+from gotdata.store.verify import Verdict
+from gotdata.tree.locked import LockedTree
+
+
+def learn(files: Iterable[tuple[str, Held]]) -> Iterator[Learned]:
+    """The hashes of whole files, which are closed one by one."""
+    for path, held in files:
+        try:
+            whole, blocks = sha256(), []
+            for data in _pieces(held):
+                whole.update(data)
+                blocks.append(sha256(data).digest())
+        finally:
+            held.close()
+        yield Learned(path, whole.hexdigest(), blocks)
+
+
+def verify(tree: LockedTree, index: Index, store: Store, copied: Path | None, reporter: Reporter) -> Verified:
+    """Compares what is here with the lock. ``copied`` is where the dataset was copied to; else the store is read."""
+    files = size = absent = 0
+    bad = []
+    for path, node in index.files():
+        wanted = tree.wanted(node.id)
+        try:
+            held = LocalHeld(wanted.name, str(copied / path), node.size, "") if copied else store.peek(wanted)
+            if held is None:
+                absent += 1
+                continue
+            try:
+                verdict = Verdict(wanted, wanted.origins[0])
+                for data in _pieces(held):
+                    verdict.update(data)
+                verdict.judge()
+            finally:
+                held.close()
+        except FileNotFoundError:
+            absent += 1
+            continue
+        except GotdataError as error:
+            bad.append(path)
+            reporter(Event("warning", dataset=tree.name, path=path, text=str(error)))
+        files += 1
+        size += node.size
+        reporter(Event("delivered", dataset=tree.name, path=path, bytes=node.size, files=1))
+    return Verified(tree.name, files, size, absent, tuple(bad))
+
+
+def is_same(wanted: Wanted, place: Path) -> bool:
+    """Whether a file is known, by a checksum, to be what is wanted."""
+    try:
+        held = LocalHeld(wanted.name, str(place), wanted.size, "")
+    except GotdataError:
+        return False
+    try:
+        verdict = Verdict(wanted, wanted.origins[0])
+        for data in _pieces(held):
+            verdict.update(data)
+        verdict.judge()
+    except IntegrityError:
+        return False
+    finally:
+        held.close()
+    return bool(verdict.expected)
+
+
+def _pieces(held: Held) -> Iterator[bytes]:
+    for start in range(0, held.size, BLOCK_HASHED):
+        data = held.pread(Span(start, min(start + BLOCK_HASHED, held.size)))
+        if data is None:
+            raise IntegrityError("a file of the store went missing while it was read; try again")
+        yield data
