@@ -14,9 +14,9 @@ from gotdata.paths import redact
 
 if TYPE_CHECKING:
     from gotdata.errors import GotdataError
+    from gotdata.loose import Loose
     from gotdata.progress import Progress
     from gotdata.project import Project
-    from gotdata.loose import Loose
 
 
 def _project(start: Path, flags: Mapping[str, Any], reporter: Progress) -> Project:
