@@ -29,6 +29,7 @@ def mib(count: int) -> str:
 
 def main() -> int:
     prepare()
+    began = time.perf_counter()
     with serving(SERVED, expected()) as server:
         try:
             code = run(server, GOTDATA, "up", "--locked")
@@ -37,7 +38,9 @@ def main() -> int:
             if not code:
                 run(server, GOTDATA, "status")
                 there = sum(path.stat().st_size for path in (HERE / "data").rglob("*") if path.is_file())
-                print(f"\n{mib(there)} there, {mib(server.moved)} moved")
+                seconds = time.perf_counter() - began
+                kept = "" if server.moved else " (the store had what was read)"
+                print(f"\n{mib(there)} there, {mib(server.moved)} moved{kept}, {seconds:.1f} s")
         finally:
             down = run(server, GOTDATA, "down")
     return code or down
