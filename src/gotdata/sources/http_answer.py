@@ -1,18 +1,16 @@
-"""What an HTTP answer says: its version, size and checksums, what its status means, and its body as a stream."""
+"""What the head of an HTTP answer says: version, size, checksums, name, and what its status means."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import http.client
-import io
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
 from gotdata.errors import (
     AccessDenied,
@@ -24,10 +22,7 @@ from gotdata.errors import (
     UpstreamChanged,
 )
 from gotdata.model import Checksum, Span
-from gotdata.paths import redact, shown
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+from gotdata.paths import shown
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may pass: the same request is made again."""
@@ -35,8 +30,6 @@ _WAITS = frozenset({429, 503})
 """Statuses with which Retry-After counts. Zenodo sends it with every answer."""
 _DIGESTS = {"sha-512": "sha512", "sha-256": "sha256", "sha": "sha1", "md5": "md5", "adler32": "adler32"}
 _LENGTHS = {"sha512": 64, "sha256": 32, "sha1": 20, "md5": 16, "adler32": 4}
-_DRAIN = 16 * 1024
-"""Bytes left unread up to which reading them is cheaper than a new connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,96 +53,6 @@ class Facts:
     ranges: bool
 
 
-class Response(io.RawIOBase):
-    """An answer and its body, read in order and straight into the caller's buffer.
-
-    Attributes:
-        url: where it came from in the end.
-        length: bytes of this body; None where the server does not say.
-    """
-
-    def __init__(self, raw: BaseHTTPResponse, asked: str, url: str, release: Callable[[], None]) -> None:
-        super().__init__()
-        self.status = raw.status
-        self.headers: Mapping[str, str] = raw.headers
-        self.asked = asked
-        self.url = url
-        self.length = content_length(raw.headers)
-        self._raw = raw
-        # urllib3's own readinto copies each piece twice; below it is http.client's, which receives in place.
-        self._body: http.client.HTTPResponse = raw._fp  # type: ignore[attr-defined]
-        self._release: Callable[[], None] | None = release
-        self._done = 0
-        self._exact = False
-
-    def expect(self, size: int) -> None:
-        """The body has exactly ``size`` bytes, or reading it fails."""
-        self._exact = self.length is None
-        self.length = size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        view = memoryview(buffer).cast("B")
-        if self._release is None or not view:
-            return 0
-        left = None if self.length is None else self.length - self._done
-        if left == 0:
-            self._end()
-            return 0
-        count = self._receive(view[:left])
-        self._done += count
-        if count == left:
-            self._end()
-        elif count == 0:
-            if left is not None:
-                raise self._broken("the body ended")
-            self._finish(clean=True)
-        return count
-
-    def _end(self) -> None:
-        """Where the server gave no length, its body must end where the file does."""
-        if self._exact and self._receive(memoryview(bytearray(1))):
-            self.close()
-            raise UpstreamChanged(f"{redact(self.asked)} is longer than the {self.length} bytes that were expected")
-        self._finish(clean=True)
-
-    def _receive(self, view: memoryview) -> int:
-        try:
-            return self._body.readinto(view)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._broken(
-                "no bytes came in time" if isinstance(error, TimeoutError) else "the line broke"
-            ) from error
-
-    def _broken(self, what: str) -> SourceUnavailable:
-        self.close()
-        total = "" if self.length is None else f" of {self.length}"
-        return SourceUnavailable(f"{redact(self.asked)}: {what} after {self._done}{total} bytes; try again")
-
-    def _finish(self, clean: bool) -> None:
-        release, self._release = self._release, None
-        if release is None:
-            return
-        if not clean:
-            self._raw.close()
-        self._raw.release_conn()
-        release()
-
-    def close(self) -> None:
-        if not self.closed and self._release is not None:
-            left = None if self.length is None else self.length - self._done
-            self._finish(clean=left is not None and left <= _DRAIN and self._drained(left))
-        super().close()
-
-    def _drained(self, left: int) -> bool:
-        try:
-            return not self._exact and len(self._body.read(left)) == left
-        except (OSError, http.client.HTTPException):
-            return False
-
-
 def content_length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("Content-Length", "").split(",")[0].strip()
     return int(text) if re.fullmatch(r"\d{1,18}", text) and "Transfer-Encoding" not in headers else None
@@ -166,7 +69,7 @@ def content_range(headers: Mapping[str, str]) -> tuple[Span | None, int | None]:
     return span, None if match[3] == "*" else int(match[3])
 
 
-def version(headers: Mapping[str, str]) -> str:
+def version_of(headers: Mapping[str, str]) -> str:
     """As ``RemoteFile.version``: the ETag, else the time of the last change, else empty."""
     etag = headers.get("ETag", "").strip()
     if re.fullmatch(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"', etag) and etag.strip('W/"'):
@@ -219,10 +122,18 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("Content-Type", "").split(";")[0].strip().lower()
 
 
+def utf8(text: str) -> str:
+    """A header that its server wrote in UTF-8, as many do. HTTP is read as Latin-1."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def file_name(headers: Mapping[str, str]) -> str:
     """The name in Content-Disposition (RFC 6266; the RFC 5987 form wins), its last component only; or empty."""
     message = Message()
-    message["Content-Disposition"] = headers.get("Content-Disposition", "")
+    message["Content-Disposition"] = utf8(headers.get("Content-Disposition", ""))
     try:
         name = message.get_filename("")
     except (LookupError, ValueError):
@@ -243,9 +154,8 @@ def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def fault(status: int, headers: Mapping[str, str], url: str, credential: bool) -> GotdataError:
-    """The error that a status means. ``credential`` says whether the request carried one."""
-    where = redact(url)
+def fault(status: int, headers: Mapping[str, str], where: str, credential: bool) -> GotdataError:
+    """The error that a status means. ``where`` is for people; ``credential`` says whether the request carried one."""
     if status in PASSING:
         wait = retry_after(status, headers)
         when = f"asks to wait {wait:.0f} s" if wait else "try again later"
