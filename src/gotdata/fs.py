@@ -70,7 +70,8 @@ class GotdataFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> AbstractBufferedFile:
         if mode != "rb":
             raise _read_only(path)
-        return GotdataFile(self, path, mode, block_size or 128 * 1024, size=self.info(path)["size"], **options)
+        options["size"] = self.info(path)["size"]
+        return GotdataFile(self, path, mode, block_size or 128 * 1024, **options)
 
     def checksum(self, path: str) -> str:
         return str(self.info(path).get("identity", ""))
