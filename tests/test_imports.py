@@ -31,7 +31,7 @@ TIERS = (
     {"fuse", "deliver"},
     {"serve"},
     {"provenance"},
-    {"wire", "project", "doctor", "hint", "testing"},  # where the parts are joined
+    {"wire", "project", "loose", "history", "verifying", "hint", "doctor", "testing"},  # where the parts are joined
     {"", "api", "fs", "cli", "progress"},  # what people call
 )
 RANKS = {stage: rank for rank, tier in enumerate(TIERS) for stage in tier}
