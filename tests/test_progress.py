@@ -63,6 +63,22 @@ def test_what_came_before_a_plan_is_no_part_of_what_is_still_to_come(clock: Cloc
     assert stream.getvalue() == "cells, 30 MB of 30 MB, 10 MB/s\n"
 
 
+def test_what_is_here_already_counts_when_it_is_delivered(clock: Clock) -> None:
+    stream = io.StringIO()
+    lines = Lines(stream, every=1, clock=clock)
+    lines(Event("plan", dataset="cells", text="copying cells", bytes=3 * 10**7, files=3))
+    for _ in range(2):
+        lines(Event("delivered", dataset="cells", bytes=10**7, files=1))
+    events(lines, clock, 1)
+    lines(Event("delivered", dataset="cells", bytes=10**7, files=1))
+    clock.now += 1
+    lines(Event("step", dataset="cells", text="done with cells"))
+    assert stream.getvalue().splitlines() == [
+        "copying cells, 20 MB of 30 MB, 2 of 3 files, 20 MB/s, 0.5 s left",
+        "done with cells, 30 MB of 30 MB, 3 of 3 files, 15 MB/s",
+    ]
+
+
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
 @pytest.mark.parametrize("quiet", [False, True])
 def test_warnings_are_always_said_and_once(stream: type[io.StringIO], quiet: bool) -> None:
@@ -104,7 +120,7 @@ def test_bars_show_bytes_rate_and_files_and_are_gone_in_the_end(monkeypatch: pyt
     bars.close()
     bars.close()
     shown = stream.getvalue()
-    assert "cells copying [bold]" in shown
+    assert "cells: copying [bold]" in shown
     assert "50.0/100.0 MB" in shown
     assert "1 of 20 files" in shown
     assert "warning: cells: odd [red]name" in shown
@@ -132,9 +148,7 @@ def test_events_may_come_from_any_thread(clock: Clock) -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        threads = [
-            threading.Thread(target=lambda: [lines(Event("fetched", bytes=1)) for _ in range(2000)]) for _ in "1234"
-        ]
+        threads = [threading.Thread(target=many) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -47,21 +47,33 @@ def on(stream: TextIO, quiet: bool = False) -> Progress:
 class Tally:
     """How far one dataset is. Totals are what was done and what was said to come; 0 where nobody said."""
 
-    bytes: int = 0
+    fetched: int = 0
+    delivered: int = 0
     files: int = 0
     total_bytes: int = 0
     total_files: int = 0
     step: str = ""
 
+    @property
+    def bytes(self) -> int:
+        """Those that are done. What was here already is delivered, and never fetched; what is being fetched is not
+        delivered yet."""
+        return max(self.fetched, self.delivered)
+
     def add(self, event: Event) -> None:
-        if event.kind == "step":
-            self.step = event.text
-        elif event.kind == "plan":
+        if event.kind in ("step", "plan"):
+            self.step = event.text or self.step
+        if event.kind == "plan":
+            self.fetched = self.delivered = self.bytes
             self.total_bytes, self.total_files = self.bytes + event.bytes, self.files + event.files
         elif event.kind == "fetched":
-            self.bytes += event.bytes
+            self.fetched += event.bytes
         elif event.kind == "delivered":
+            self.delivered += event.bytes
             self.files += 1
+
+    def title(self, dataset: str) -> str:
+        return self.step if dataset in self.step else f"{dataset}: {self.step}" if self.step else dataset
 
 
 @dataclass(slots=True)
@@ -114,7 +126,7 @@ class Lines:
                 filter(
                     None,
                     (
-                        ": ".join(filter(None, (dataset, tally.step))),
+                        tally.title(dataset),
                         _of(size(tally.bytes), size(tally.total_bytes) if tally.total_bytes else ""),
                         f"{_of(f'{tally.files:,}', f'{tally.total_files:,}')} files" if tally.total_files else "",
                         f"{size(rate)}/s" if tally.bytes else "",
@@ -177,7 +189,7 @@ class Bars:
         files = f"{_of(f'{tally.files:,}', f'{tally.total_files:,}')} files" if tally.total_files else ""
         self._rich.update(
             self._tasks[dataset],
-            description=shown(" ".join(filter(None, (dataset, tally.step)))),
+            description=shown(tally.title(dataset)),
             completed=tally.bytes,
             total=tally.total_bytes or None,
             files=files,

@@ -1,9 +1,10 @@
-"""A project and a workbench that answer what a test gives them, and remember what they were asked."""
+"""A project, and what needs none, that answer what a test gives them, and remember what they were asked."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -65,24 +66,23 @@ class Said:
 
 @dataclass
 class Line:
-    """The command line, with a project and a workbench of ours."""
+    """The command line, with a project and a loose workbench of ours."""
 
     capsys: pytest.CaptureFixture[bytes]
     project: FakeProject = field(default_factory=FakeProject)
-    workbench: Fake = field(default_factory=Fake)
+    loose: Fake = field(default_factory=Fake)
     found: list[tuple[Any, ...]] = field(default_factory=list)
-    reporter: Any = None
 
     def __call__(self, *args: str, start: Path = Path()) -> Said:
-        def find(start: Path, flags: Mapping[str, Any], reporter: Any) -> Any:
-            self.found.append((start, dict(flags)))
-            self.reporter = reporter
+        def find_project(flags: Mapping[str, Any], reporter: Any) -> Any:
+            self.found.append((Path.cwd(), dict(flags)))
             return self.project
 
-        def open_workbench(flags: Mapping[str, Any], reporter: Any) -> Any:
-            self.found.append((dict(flags),))
-            return self.workbench
+        def open_loose(flags: Mapping[str, Any], reporter: Any) -> Any:
+            self.found.append((Path.cwd(), dict(flags)))
+            return self.loose
 
-        code = run(args, Call(start=start, find_project=find, open_workbench=open_workbench))
+        with chdir(start):
+            code = run(args, Call(find_project=find_project, open_loose=open_loose))
         captured = self.capsys.readouterr()
         return Said(code, captured.out, captured.err.decode())

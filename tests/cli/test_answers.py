@@ -119,9 +119,9 @@ def test_plan_says_why_and_hides_secrets(gotdata: Line) -> None:
 
 
 def test_plan_of_a_reference_needs_no_project(gotdata: Line) -> None:
-    gotdata.workbench.answers["plan"] = PLAN
+    gotdata.loose.answers["plan"] = PLAN
     assert gotdata("plan", "s3://bucket/x/", "-o", "anonymous=true", "--json").json[0]["name"] == "cells"
-    assert gotdata.workbench.asked == [("plan", Ref("s3://bucket/x/", (("anonymous", "true"),)), {})]
+    assert gotdata.loose.asked == [("plan", Ref("s3://bucket/x/", (("anonymous", "true"),)), {})]
     assert gotdata.project.asked == []
 
 
@@ -174,7 +174,7 @@ def test_diff_is_like_a_code_review(gotdata: Line) -> None:
 
 def test_sources(gotdata: Line) -> None:
     known = [Known("http", ("http", "https"), ""), Known("s3", ("s3",), "pip install 'gotdata[s3]'")]
-    gotdata.workbench.answers["sources"] = known
+    gotdata.loose.answers["sources"] = known
     assert [line.split(None, 1) for line in gotdata("sources").out.splitlines()[1:]] == [
         ["http", "http: https:  ready"],
         ["s3", "s3:           pip install 'gotdata[s3]'"],
@@ -183,12 +183,12 @@ def test_sources(gotdata: Line) -> None:
 
 
 def test_get_takes_what_it_is_told(gotdata: Line, tmp_path: Path) -> None:
-    gotdata.workbench.answers["get"] = Fetched("x.h5", 1, 5, 5, 1.0)
+    gotdata.loose.answers["get"] = Fetched("x.h5", 1, 5, 5, 1.0)
     said = gotdata("get", "HTTPS://example.org/x.h5", "here", "--sha256", "AB" * 32, start=tmp_path)
     assert said.out == "x.h5  1 file, 5 B there, 5 B moved, 1.0 s\n"
     assert gotdata("get", "./big", start=tmp_path).code == 0
-    assert gotdata.workbench.asked == [
-        ("get", Ref("https://example.org/x.h5"), tmp_path / "here", "ab" * 32, {}),
+    assert gotdata.loose.asked == [
+        ("get", Ref("https://example.org/x.h5"), Path("here"), "ab" * 32, {}),
         ("get", Ref((tmp_path / "big").as_uri()), None, "", {}),
     ]
 
@@ -196,7 +196,7 @@ def test_get_takes_what_it_is_told(gotdata: Line, tmp_path: Path) -> None:
 def test_the_store_is_that_of_the_flag(gotdata: Line, tmp_path: Path) -> None:
     gotdata.project.answers["status"] = []
     assert gotdata("-C", str(tmp_path), "--store", "s", "status").code == 0
-    assert gotdata.found == [(tmp_path, {"store": str(Path("s").absolute())})]
+    assert gotdata.found == [(tmp_path, {"store": str(tmp_path / "s")})]
 
 
 def test_an_empty_answer_is_an_empty_list(gotdata: Line) -> None:

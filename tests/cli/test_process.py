@@ -119,11 +119,11 @@ def test_ctrl_c_is_130_and_no_traceback() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_in_the_foreground_it_stays_until_a_signal_and_cleans_up(number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_in_the_foreground_it_stays_until_a_signal_and_cleans_up(name: str) -> None:
     process = started("return []", "up", "--foreground", "--json")
     assert [line(process.stdout), line(process.stdout)] == ["asked\n", "[]\n"]
-    process.send_signal(number)
+    process.send_signal(signal.Signals[name])
     out, err = process.communicate()
     assert (process.returncode, out, err) == (0, "down\n", "")
 

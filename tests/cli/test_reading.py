@@ -69,15 +69,15 @@ def test_ls_of_what_is_not_there(cells: Line) -> None:
     assert "Traceback" not in said.err
 
 
-def test_ls_of_a_reference(gotdata: Line, tree: MemoryTree) -> None:
-    gotdata.workbench.answers["tree"] = tree
+def test_ls_of_a_reference(gotdata: Line, tree: MemoryTree, tmp_path: Path) -> None:
+    gotdata.loose.answers["tree"] = tree
     assert gotdata("ls", "s3://bucket/cells/").out.startswith("a.txt\n")
     assert gotdata("ls", "10.5281/zenodo.1").code == 0
-    assert gotdata("ls", "./big", start=Path("/repo")).code == 0
-    assert [asked[1] for asked in gotdata.workbench.asked] == [
+    assert gotdata("ls", "./big", start=tmp_path).code == 0
+    assert [asked[1] for asked in gotdata.loose.asked] == [
         Ref("s3://bucket/cells/"),
         Ref("doi:10.5281/zenodo.1"),
-        Ref("file:///repo/big"),
+        Ref((tmp_path / "big").as_uri()),
     ]
     assert gotdata.project.asked == []
 
@@ -102,7 +102,7 @@ def test_cat_of_a_folder_says_so(cells: Line) -> None:
 
 
 def test_cat_of_a_reference_that_is_one_file(gotdata: Line, tree: MemoryTree, tmp_path: Path) -> None:
-    gotdata.workbench.answers["tree"] = MemoryTree.plant(tmp_path / "t", {"only.txt": b"hello"})
+    gotdata.loose.answers["tree"] = MemoryTree.plant(tmp_path / "t", {"only.txt": b"hello"})
     assert gotdata("cat", "https://example.org/only.txt").out == "hello"
-    gotdata.workbench.answers["tree"] = tree
+    gotdata.loose.answers["tree"] = tree
     assert gotdata("cat", "https://example.org/").code == 1

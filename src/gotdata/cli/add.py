@@ -22,17 +22,17 @@ from gotdata.paths import redact, shown
 @verb.as_json
 def run(call: Call, reference: str, name: str, to: str, wish: str | None, options: where.Options) -> None:
     """Comments and order of the file stay as they are. The place where the data will appear goes into .gitignore."""
-    path = manifest.find(call.start)
-    text = _from_root(reference, call.start, manifest.root_of(path))
+    path = manifest.find(Path())
+    text = _from_root(reference, manifest.root_of(path))
     made = manifest.add(path, name, text, to, wish or "", dict(options))
     said = {"name": made.name, "from": redact(made.refs[0].url), "to": made.to, "as": made.as_}
     line = f"{made.name}: {said['from']} will appear at {shown(made.to)}; next: `gotdata up {made.name}`"
     call.answer(said, [line])
 
 
-def _from_root(reference: str, start: Path, root: Path) -> str:
-    """A relative path is one of the folder in which we act; in the manifest it is one of the root."""
+def _from_root(reference: str, root: Path) -> str:
+    """A relative path is one of the working folder; in the manifest it is one of the root."""
     if reference not in {".", ".."} and not reference.startswith(("./", "../")):
         return reference
-    path = os.path.relpath(start / reference, root)
+    path = os.path.relpath(reference, root)
     return path if path.startswith("..") else f"./{path}"

@@ -18,7 +18,7 @@ from gotdata.paths import shown
 @verb.as_json
 def info(call: Call) -> None:
     """Where the store is, and what it holds."""
-    found = call.workbench().store.info()
+    found = call.loose().store.info()
     call.answer(found, lines(found))
 
 
@@ -26,7 +26,7 @@ def info(call: Call) -> None:
 @verb.as_json
 def gc(call: Call) -> None:
     """Remove what nothing needs, and what is beyond the quota; never what is being read."""
-    found = call.workbench().store.gc()
+    found = call.loose().store.gc()
     call.answer(found, lines(found))
 
 
@@ -34,7 +34,7 @@ def gc(call: Call) -> None:
 @verb.as_json
 def clear(call: Call) -> None:
     """Remove everything but what is being read. It can be fetched again."""
-    found = call.workbench().store.clear()
+    found = call.loose().store.clear()
     call.answer(found, lines(found))
 
 
@@ -43,9 +43,9 @@ def clear(call: Call) -> None:
 @verb.as_json
 def fsck(call: Call, check: bool) -> None:
     """Read everything again, and remove what is damaged. Exit 3 if anything was."""
-    found = call.workbench().store.fsck(repair=not check)
+    found = call.loose().store.fsck(repair=not check)
     call.answer(found, lines(found))
-    if found.bad:
+    if not found.sound:
         raise click.exceptions.Exit(3)
 
 
@@ -54,7 +54,9 @@ def lines(found: Any) -> Iterator[str]:
     facts = {item.name: getattr(found, item.name) for item in fields(found)}
     width = max(map(len, facts))
     for name, value in facts.items():
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        elif isinstance(value, int):
             value = size(value) if name.endswith("bytes") or name in {"quota", "keep_free", "free"} else f"{value:,}"
         yield f"{name.replace('_', ' '):{width}}  {shown(str(value))}"
 

@@ -1,4 +1,4 @@
-"""One call of the command line: where it was started, with which flags, and how it answers."""
+"""One call of the command line: its flags, what it opened, and how it answers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from gotdata.project import Project
 
 
-def _project(start: Path, flags: Mapping[str, Any], reporter: Progress) -> Project:
+def _project(flags: Mapping[str, Any], reporter: Progress) -> Project:
     from gotdata.project import Project
 
-    return Project.find(start, flags, reporter)
+    return Project.find(Path(), flags, reporter)
 
 
-def _workbench(flags: Mapping[str, Any], reporter: Progress) -> Loose:
+def _loose(flags: Mapping[str, Any], reporter: Progress) -> Loose:
     from gotdata.loose import Loose
 
     return Loose.open(flags, reporter)
@@ -33,16 +33,15 @@ def _workbench(flags: Mapping[str, Any], reporter: Progress) -> Loose:
 
 @dataclass(slots=True)
 class Call:
-    """What the verbs are handed. It closes what it opened. ``find_project`` and ``open_workbench`` are how it reaches
-    the project, and the parts that need none."""
+    """What the verbs are handed. It closes what it opened. ``find_project`` and ``open_loose`` are how it reaches the
+    project, and what needs none."""
 
-    start: Path = Path()
     flags: dict[str, Any] = field(default_factory=dict)
     quiet: bool = False
     debug: bool = False
     json: bool = False
-    find_project: Callable[[Path, Mapping[str, Any], Progress], Project] = _project
-    open_workbench: Callable[[Mapping[str, Any], Progress], Loose] = _workbench
+    find_project: Callable[[Mapping[str, Any], Progress], Project] = _project
+    open_loose: Callable[[Mapping[str, Any], Progress], Loose] = _loose
     _progress: Progress | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
@@ -54,10 +53,10 @@ class Call:
         self._opened.close()
 
     def project(self) -> Project:
-        return self._opened.enter_context(self.find_project(self.start, self.flags, self.progress))
+        return self._opened.enter_context(self.find_project(self.flags, self.progress))
 
-    def workbench(self) -> Loose:
-        return self._opened.enter_context(self.open_workbench(self.flags, self.progress))
+    def loose(self) -> Loose:
+        return self._opened.enter_context(self.open_loose(self.flags, self.progress))
 
     @property
     def progress(self) -> Progress:

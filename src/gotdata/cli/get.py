@@ -27,5 +27,5 @@ def run(call: Call, reference: str, dest: Path | None, sha256: str, options: whe
     """Needs no manifest. A file or a folder, in several streams; after a cut the same command goes on where it broke
     off. It appears in its place when all of it was verified, as far as the origin lets us. DEST is by default the
     reference's own name, here."""
-    got = call.workbench().get(where.ref(call, reference, options), dest and call.start / dest, sha256)
+    got = call.loose().get(where.ref(reference, options), dest, sha256)
     call.answer(got, [show.fetched(got)])

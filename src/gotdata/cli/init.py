@@ -16,17 +16,17 @@ from gotdata.paths import shown
 @verb.as_json
 def run(call: Call) -> None:
     """Into binder/ or .binder/ where there is such a folder, else here. Nothing is overwritten."""
-    if there := _existing(call.start):
+    if there := _existing():
         raise ManifestError(f"{there} is there already; `gotdata add REF` adds to it")
-    folder = next((path for path in (call.start / part for part in BINDER) if path.is_dir()), call.start)
+    folder = next((path for path in map(Path, BINDER) if path.is_dir()), Path())
     path = folder / NAME
     with path.open("x", encoding="utf-8", newline="\n") as file:
         file.write(manifest.init_text())
-    call.answer({"path": str(path)}, [f"{shown(str(path))}: written; next: `gotdata add REF`, or edit it"])
+    call.answer({"path": path.absolute()}, [f"{shown(str(path))}: written; next: `gotdata add REF`, or edit it"])
 
 
-def _existing(start: Path) -> Path | None:
+def _existing() -> Path | None:
     try:
-        return manifest.find(start)
+        return manifest.find(Path())
     except ManifestError:
         return None

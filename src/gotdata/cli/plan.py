@@ -22,7 +22,7 @@ def run(call: Call, names: tuple[str, ...], options: where.Options, demand: str 
     """Changes nothing: how many bytes would come before `up` returns, how many maybe later, from which hosts, by which
     delivery and why not a better one. All datasets, those named, or a reference that is in no manifest."""
     ref = where.named(call, names[0], options) if len(names) == 1 else None
-    plans = [call.workbench().plan(ref)] if ref else call.project().plan(names, demand=demand or "")
+    plans = [call.loose().plan(ref)] if ref else call.project().plan(names, demand=demand or "")
     call.answer(plans, lines(plans))
 
 

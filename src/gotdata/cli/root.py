@@ -44,9 +44,10 @@ class Root(click.Group):
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_obj
 def root(call: Call, directory: str | None, store: str | None, quiet: bool, debug: bool) -> None:
-    call.start = Path(directory or call.start)
     call.quiet |= quiet
     call.debug |= debug or bool(os.environ.get("GOTDATA_DEBUG"))
+    if directory:
+        os.chdir(directory)
     if store:
         call.flags["store"] = str(Path(store).absolute())
 

@@ -20,7 +20,7 @@ def tree(call: Call, place: str, options: Options) -> tuple[Tree, str]:
     """The tree that ``place`` names, and the path in it: that of a dataset where the first component is its name, else
     that of a reference."""
     if ref := named(call, place, options):
-        return call.workbench().tree(ref), ""
+        return call.loose().tree(ref), ""
     name, _, path = place.partition("/")
     return call.project().tree(name), path.strip("/")
 
@@ -33,7 +33,7 @@ def named(call: Call, place: str, options: Options) -> Ref | None:
     """
     name = place.partition("/")[0]
     if _is_reference(place):
-        return ref(call, place, options)
+        return ref(place, options)
     known = call.project().manifest.data
     if name not in known:
         near = get_close_matches(name, known, 1)
@@ -46,8 +46,8 @@ def named(call: Call, place: str, options: Options) -> Ref | None:
     return None
 
 
-def ref(call: Call, text: str, options: Options) -> Ref:
-    """A reference of the command line: a relative path is one of the folder in which we act."""
+def ref(text: str, options: Options) -> Ref:
+    """A reference of the command line: a relative path is one of the working folder."""
     from gotdata.manifest import reference  # brings the YAML reader, which `ls NAME --help` does without
 
     found = reference(text, dict(options))
@@ -55,7 +55,7 @@ def ref(call: Call, text: str, options: Options) -> Ref:
     if scheme != "file" or path.startswith("///"):
         return found
     # Not resolved: a link on the way may be what is meant.
-    return Ref(Path(os.path.normpath(call.start.absolute() / unquote(path))).as_uri(), found.options)
+    return Ref(Path(os.path.abspath(unquote(path))).as_uri(), found.options)
 
 
 def _is_reference(place: str) -> bool:
