@@ -61,7 +61,9 @@ class S3:
     def _object_or_folder(self, access: Access, key: str, wanted: str) -> Pin:
         try:
             return self._pin(access, key, s3_listing.object_version(access, key, wanted))
-        except (NotFound, AccessDenied, AuthRequired):
+        except SourceUnavailable:
+            raise
+        except (NotFound, SourceError):
             if not wanted:
                 with suppress(NotFound, AccessDenied, AuthRequired):
                     return self._pin(access, f"{key}/", s3_listing.folder_version(access, f"{key}/"))

@@ -83,7 +83,8 @@ def status(error: ClientError) -> int:
 
 def fault(error: ClientError, where: str, unsigned: str) -> GotdataError:
     """The error that an answer of S3 means. One to HEAD has no body: then its status is all there is."""
-    code, number = str(error.response.get("Error", {}).get("Code", "")), status(error)
+    said = error.response.get("Error", {})
+    code, message, number = str(said.get("Code", "")), str(said.get("Message", "")), status(error)
     if code in _PASSING or number in (408, 429) or number >= 500:
         return SourceUnavailable(f"{where}: S3 says {shown(code)} ({number}): try again later")
     if code in _BAD_KEYS:
@@ -96,8 +97,8 @@ def fault(error: ClientError, where: str, unsigned: str) -> GotdataError:
         return AccessDenied(f"{where} is archived (Glacier): it must be restored before it can be read")
     if code == "NoSuchBucket":
         return NotFound(f"{where}: there is no such bucket; check its name and the `endpoint:`")
-    if code == "NoSuchVersion":
-        return NotFound(f"{where}: that version is not there any more")
+    if code == "NoSuchVersion" or (code == "InvalidArgument" and "version id" in message.lower()):
+        return NotFound(f"{where}: there is no such version")
     if number == 404:
         return NotFound(f"{where} is not there")
     if number == 412:
@@ -107,5 +108,4 @@ def fault(error: ClientError, where: str, unsigned: str) -> GotdataError:
         if unsigned:
             return AuthRequired(f"{where} was refused to a request without keys ({unsigned}); {missing}")
         return AccessDenied(f"{where}: your keys give no access (`anonymous: true` uses none); {missing}")
-    said = redact(str(error.response.get("Error", {}).get("Message", "")))[:200]
-    return SourceError(f"{where}: S3 says {shown(code)} ({number}) {said}")
+    return SourceError(f"{where}: S3 says {shown(code)} ({number}) {redact(message[:200])}")
