@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from urllib.parse import unquote
 
 from gotdata.errors import (
     AccessDenied,
@@ -132,12 +133,14 @@ def utf8(text: str) -> str:
 
 def file_name(headers: Mapping[str, str]) -> str:
     """The name in Content-Disposition (RFC 6266; the RFC 5987 form wins), its last component only; or empty."""
-    message = Message()
-    message["Content-Disposition"] = utf8(headers.get("Content-Disposition", ""))
-    try:
+    text = utf8(headers.get("Content-Disposition", ""))
+    extended = re.search(r"(?i)\bfilename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", text)
+    if extended:
+        name = unquote(extended[2], encoding=extended[1])
+    else:
+        message = Message()
+        message["Content-Disposition"] = re.sub(r"\s", " ", text)
         name = message.get_filename("")
-    except (LookupError, ValueError):
-        return ""
     return re.split(r"[/\\]", name)[-1].strip()
 
 

@@ -104,17 +104,22 @@ class Connections:
             ) from error
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        proxy = self._proxy(parse(url))
+        parsed = parse(url)
+        proxy = self._proxy(parsed)
+        key = f"{parsed.scheme} {proxy}"
         with self._lock:
-            if proxy not in self._pools:
-                size = self._settings.connections
-                options: dict[str, Any] = {"num_pools": 32, "maxsize": size, "ssl_context": self._tls}
-                self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **options)
-                    if proxy
-                    else urllib3.PoolManager(**options)
-                )
-            return self._pools[proxy]
+            if key not in self._pools:
+                # Reading the authorities takes 20 ms, which plain http need not wait for.
+                tls = self._tls if key.startswith("https ") or proxy.startswith("https:") else None
+                options: dict[str, Any] = {"maxsize": self._settings.connections, "ssl_context": tls}
+                if proxy:
+                    headers = _proxy_headers(proxy)
+                    self._pools[key] = urllib3.ProxyManager(
+                        proxy, proxy_headers=headers, proxy_ssl_context=tls, **options
+                    )
+                else:
+                    self._pools[key] = urllib3.PoolManager(num_pools=32, **options)
+            return self._pools[key]
 
     def _proxy(self, url: Url) -> str:
         """The proxy that the environment names for a URL, or empty."""

@@ -59,6 +59,8 @@ class Response(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        if self.closed:
+            raise ValueError("the stream was closed, or broke")
         view = memoryview(buffer).cast("B")
         if self._release is None or not view:
             return 0

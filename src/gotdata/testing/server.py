@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import html
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -115,7 +117,7 @@ class Server:
         otherwise: answers what nothing was ``put`` for; None where it has no answer either.
     """
 
-    def __init__(self, index: Literal["html", "json", ""] = "html") -> None:
+    def __init__(self, index: Literal["html", "json", ""] = "html", tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.index = index
         self.otherwise: Callable[[Request], Reply | None] = lambda request: None
@@ -127,7 +129,9 @@ class Server:
             of = server
 
         self._http = _Listener(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}/"
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._http.server_port}/"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Server:
@@ -308,7 +312,8 @@ class _Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         super().finish()
         # A connection that is closed with unread input is reset, and what was sent may be lost.
-        self.connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
 
 
 def _index_html(path: bytes, shown: Mapping[bytes, _Served | None]) -> bytes:
