@@ -18,7 +18,7 @@ import msgspec
 
 from gotdata import lock as locks
 from gotdata import manifest as manifests
-from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, state_folder
+from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
 from gotdata.deliver.mount import Mount
 from gotdata.errors import DeliveryError, IntegrityError, ManifestError, NotFound, ResolveError
@@ -35,7 +35,8 @@ from gotdata.tree.locked import LockedTree
 from gotdata.verifying import learn, verify
 from gotdata.wire import Workbench
 
-DELIVERIES: Mapping[str, Delivery] = {"mount": Mount(), "copy": Copy()}
+MOUNT = Mount()
+DELIVERIES: Mapping[str, Delivery] = {"mount": MOUNT, "copy": Copy()}
 
 
 class Project:
@@ -224,12 +225,16 @@ class Project:
         change, why = "same", "it is up already"
         if not receipt or not self._stands(receipt, dataset, wish, made_of):
             delivery, why = self._choose(dataset, demand)
+            place = target(self._root, dataset.to)
+            if not receipt or receipt.target != dataset.to:
+                MOUNT.heal(place)
+                check_free(place)
             self._say("plan", name, f"{delivery.name} {name}", bytes=known.bytes, files=known.files)
             job = Job(
                 name=name,
                 tree=tree,
                 root=self._root,
-                target=target(self._root, dataset.to),
+                target=place,
                 files=known.files,
                 bytes=known.bytes,
                 whole=lambda id: self.bench.reader.whole(tree.wanted(id)),
@@ -279,10 +284,9 @@ class Project:
                 return DELIVERIES[wanted], "it was asked for"
             if demand:
                 raise DeliveryError(f"{dataset.name} can't appear as {demand}: {refusal}")
-        refusal = DELIVERIES["mount"].refusal()
-        if refusal:
+        if refusal := MOUNT.refusal():
             return DELIVERIES["copy"], f"no mount here: {refusal}"
-        return DELIVERIES["mount"], "it appears at once, and bytes come as they are read"
+        return MOUNT, "it appears at once, and bytes come as they are read"
 
     def _delivery(self, receipt: Receipt) -> Delivery:
         if receipt.delivery not in DELIVERIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -123,29 +124,28 @@ class Receipts:
         (self._folder / f"{name}.json").unlink(missing_ok=True)
 
 
-def make_way(root: Path, target: Path) -> tuple[str, ...]:
-    """Makes the folders above ``target`` and the target itself; gives those that were made, relative to ``root``.
-
-    Raises:
-        DeliveryError: something that gotdata did not make is there.
-    """
+def check_free(target: Path) -> None:
+    """Raises DeliveryError where something that gotdata did not make is at a target: nothing there, or an empty folder,
+    is free."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DeliveryError(f"{target} exists and is no folder; move it away or choose another `to:`")
     if target.is_dir() and any(target.iterdir()):
         raise DeliveryError(f"{target} is not empty, and gotdata did not make it; move it away or choose another `to:`")
+
+
+def make_way(root: Path, target: Path) -> tuple[str, ...]:
+    """Makes a target, which is free, and the folders above it; gives those that were made, relative to ``root``."""
+    check_free(target)
     made = []
     for folder in [*reversed(target.relative_to(root).parents), target.relative_to(root)]:
-        place = root / folder
-        if not place.exists():
-            place.mkdir()
+        if not (root / folder).exists():
+            (root / folder).mkdir()
             made.append(str(folder))
     return tuple(made)
 
 
 def clear_way(root: Path, folders: tuple[str, ...]) -> None:
-    """Removes what ``make_way`` made, as far as it is empty."""
+    """Removes what ``make_way`` made, as far as it is there and empty."""
     for folder in reversed(folders):
-        try:
+        with suppress(OSError):
             (root / folder).rmdir()
-        except OSError:
-            return

@@ -29,6 +29,13 @@ class Mount:
             mounting.unmount(folder, lazy=True)
         return ""
 
+    def heal(self, target: Path) -> None:
+        """Clears away a mount of ours whose process died and whose receipt is lost."""
+        if sys.platform == "linux":
+            from gotdata.fuse import launch
+
+            launch.heal(target)
+
     def up(self, job: Job) -> Receipt:
         from gotdata.fuse import launch
 
