@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from gotdata.errors import NotFound
 from gotdata.model import Node
 from gotdata.store.base import Held
 from gotdata.store.window import Window
@@ -38,8 +40,8 @@ class File:
 class Files:
     """Least recently used first. For the thread of the loop alone."""
 
-    def __init__(self, tree: Lazy, limit: int) -> None:
-        self._tree, self._limit = tree, limit
+    def __init__(self, dataset: str, tree: Lazy, limit: int) -> None:
+        self._dataset, self._tree, self._limit = dataset, tree, limit
         self._files: OrderedDict[int, File] = OrderedDict()
 
     def get(self, id: int) -> File:
@@ -71,14 +73,15 @@ class Files:
             del self._files[id]
         return None
 
-    def path(self, id: int) -> str:
-        """Where a node is in the tree, for messages."""
-        parts = []
-        while id != ROOT:
-            node = self._tree.node(id)
-            parts.append(node.name)
-            id = node.parent
-        return "/".join(reversed(parts))
+    def name(self, id: int) -> str:
+        """``dataset/path``, for messages."""
+        parts: list[str] = []
+        with contextlib.suppress(NotFound):
+            while id != ROOT:
+                node = self._tree.node(id)
+                parts.append(node.name)
+                id = node.parent
+        return "/".join([self._dataset, *reversed(parts)])
 
 
 def room() -> int:

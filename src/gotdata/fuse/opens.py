@@ -14,7 +14,6 @@ from gotdata.fuse import protocol
 from gotdata.fuse.connection import Connection
 from gotdata.store.base import Held
 
-
 _NO_FILE = -1
 
 

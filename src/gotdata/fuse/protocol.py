@@ -20,7 +20,7 @@ ROOT_ID = 1
 FOREVER = 1 << 31
 """Seconds that the kernel may remember names and attributes: they never change."""
 MAX_READ = 1 << 20
-PAGES = MAX_READ // 4096
+NAME_LIMIT = 255
 BUFFER = 1 << 17
 """Bytes that hold any request of a kernel that was told ``max_write`` 4096."""
 
@@ -182,7 +182,7 @@ def welcome(kernel: Greeting) -> bytes:
     minor = min(kernel.minor, MINOR)
     low, high = flags & 0xFFFFFFFF, flags >> 32
     return _INIT_OUT.pack(
-        *(MAJOR, minor, kernel.max_readahead, low, 64, 48, _BLOCK, 1, PAGES, 0, high, int(passthrough), 0)
+        *(MAJOR, minor, kernel.max_readahead, low, 64, 48, _BLOCK, 1, MAX_READ // _BLOCK, 0, high, int(passthrough), 0)
     )
 
 
@@ -262,7 +262,7 @@ def dirent(id: int, name: bytes, kind: Kind, cookie: int, prefix: bytes = b"") -
 
 
 def statfs(size: int, files: int) -> bytes:
-    return _STATFS_OUT.pack(-(-size // _BLOCK), 0, 0, files, 0, _BLOCK, 255, _BLOCK)
+    return _STATFS_OUT.pack(-(-size // _BLOCK), 0, 0, files, 0, _BLOCK, NAME_LIMIT, _BLOCK)
 
 
 def invalidate(node: int) -> bytes:

@@ -53,7 +53,6 @@ class Reads:
 
     def __init__(
         self,
-        dataset: str,
         connection: Connection,
         files: Files,
         meter: Meter,
@@ -61,7 +60,7 @@ class Reads:
         timeout: float,
         send: Callable[[Request], None],
     ) -> None:
-        self._dataset, self._connection, self._files = dataset, connection, files
+        self._connection, self._files = connection, files
         self._meter, self._log, self._timeout, self._send = meter, log, timeout, send
         self._parked: dict[int, Parked] = {}  # in the order of their deadlines
         self._flights: dict[int, Flight] = {}
@@ -135,11 +134,11 @@ class Reads:
         """What a worker says."""
         flight = self._flights.get(reply.seq)
         if reply.errno:
-            node = flight.request.node if flight else 0
-            self._complain(node, reply.message)
+            self._log(f"{self._files.name(flight.request.node) if flight else 'too late'}: {reply.message}")
             if flight and reply.mark is Mark.WRONG:
-                # From a thread, after the answers: it waits for pages whose READs we may not have answered yet.
-                self._pool.submit(self._connection.notify, protocol.Notify.INVAL_INODE, protocol.invalidate(node))
+                # From a thread: it waits for pages that are being read, whose READs may not be answered yet.
+                what = protocol.invalidate(flight.request.node)
+                self._pool.submit(self._connection.notify, protocol.Notify.INVAL_INODE, what)
         if flight is None:
             return
         self._forget(flight)
@@ -180,7 +179,7 @@ class Reads:
         except GotdataError as error:
             self._fail(parked, error.errno or errno.EIO, str(error))
         except Exception as error:
-            self._log.unexpected(f"{self._dataset}: reading in place", error)
+            self._log.unexpected(self._files.name(parked.node), error)
             self._refuse(parked, errno.EIO)
 
     def expire(self) -> float | None:
@@ -225,15 +224,12 @@ class Reads:
 
     def _fail(self, parked: Parked, number: int, why: str) -> None:
         if parked.unique in self._parked:
-            self._complain(parked.node, why)
+            self._log(f"{self._files.name(parked.node)}: {why}")
             self._refuse(parked, number)
-
-    def _complain(self, node: int, why: str) -> None:
-        self._log(f"{self._dataset}/{self._files.path(node)}: {why}" if node else f"{self._dataset}: {why}")
 
 
 def _ahead(file: File, span: Span) -> int:
-    """Bytes after ``span`` to have fetched before they are asked for. Where the last of them is here, so is the rest."""
+    """Bytes after ``span`` to have fetched before anyone asks. Where the last of them is here, so is the rest."""
     ahead = min(file.window.read(span), file.node.size - span.stop)
     if ahead <= 0 or file.held.pread(Span(span.stop + ahead - 1, span.stop + ahead)) is not None:
         return 0

@@ -42,10 +42,10 @@ class Server:
         self._connection, self._tree, self._spec, self._log, self._ready = connection, tree, spec, log, ready
         self._owner = protocol.Owner(os.getuid(), os.getgid(), spec.mtime)
         self._xattrs = {name: value.encode() for name, value in spec.xattrs.items()}
-        self._files = files.Files(tree, files.room())
+        self._files = files.Files(spec.dataset, tree, files.room())
         self._opens = Opens(connection, False)
         meter = Meter(spec.dataset, spec.warn_walk, spec.max_fetch, log)
-        self._reads = Reads(spec.dataset, connection, self._files, meter, log, spec.timeout, self._send)
+        self._reads = Reads(connection, self._files, meter, log, spec.timeout, self._send)
         self._workers = [Worker(spec, log, self._reads.wanted) for _ in range(spec.workers)]
         self._listening: dict[int, Worker] = {}
         self._operations: dict[int, Callable[[protocol.Request], Answer]] = {
@@ -103,10 +103,10 @@ class Server:
             answer = operation(request) if operation else errno.ENOSYS
         except GotdataError as error:
             if not isinstance(error, NotFound):
-                self._log(f"{self._spec.dataset}: {error}")
+                self._log(f"{self._files.name(request.node)}: {error}")
             answer = error.errno or errno.EIO
         except Exception as error:
-            self._log.unexpected(f"{self._spec.dataset}: request {request.op} for node {request.node}", error)
+            self._log.unexpected(f"{self._files.name(request.node)}: request {request.op}", error)
             answer = errno.EIO
         if answer is None:
             return
@@ -151,6 +151,8 @@ class Server:
         return None
 
     def _lookup(self, request: protocol.Request) -> Answer:
+        if len(request.body) > protocol.NAME_LIMIT + 1:
+            return errno.ENAMETOOLONG
         try:
             node = self._tree.lookup(request.node, protocol.name(request.body))
         except NotFound:

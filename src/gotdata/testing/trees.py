@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import astuple, replace
@@ -39,8 +40,8 @@ class MemoryHeld:
         stop = min(span.stop, self.size)
         if self._present:
             with contextlib.suppress(FileNotFoundError):  # whole by now
-                here = self._present.read_bytes()
-                if not all(here[span.start // BLOCK : -(-stop // BLOCK)]):
+                blocks = slice(span.start // BLOCK, -(-stop // BLOCK))
+                if not all(self._present.read_bytes()[blocks]):
                     return None
         return os.pread(self._fd, max(0, stop - span.start), span.start)
 
@@ -101,7 +102,8 @@ class MemoryTree:
             raise errors.NotFound(f"no {name!r} in {parent}") from None
 
     def children(self, parent: int, after: int = 0) -> Iterator[Node]:
-        return (node for node in self._children[parent].values() if node.id > after)
+        nodes = list(self._children[parent].values())  # in the order of their ids, as they were planted
+        return iter(nodes[bisect_right(nodes, after, key=lambda node: node.id) :])
 
     def read(self, id: int, span: Span) -> bytes:
         self.ensure(id, span)
@@ -175,10 +177,11 @@ class MemoryTree:
         present.unlink(missing_ok=True)
 
     def lose(self, id: int) -> None:
-        """The store has nothing of this file any more."""
+        """The store has nothing of this file any more, which was partial."""
         data, present = self._files(id)
-        present.unlink(missing_ok=True)
-        data.unlink()
+        for path in (present, data):
+            with path.open("r+b") as file:
+                file.write(bytes(path.stat().st_size))
 
     def in_place(self) -> None:
         """Files are the origin's own from now on."""
