@@ -53,13 +53,27 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not list(dead_links(path))
 
 
-def dead_links(path: Path) -> Iterator[str]:
+def test_every_document_can_be_found_from_the_index() -> None:
+    found, ahead = set[Path](), [DOCS / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in found and page.exists():
+            found.add(page)
+            ahead += [target for _, target, _ in links(page) if target.suffix == ".md"]
+    assert set(DOCS.rglob("*.md")) <= found
+
+
+def links(path: Path) -> Iterator[tuple[str, Path, str]]:
+    """What a page links to in this repository: the link, its target, and the heading that it names."""
     text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
     for link in LINK.findall(text):
         place, _, anchor = link.partition("#")
-        if re.match(r"[a-z]+:", place):
-            continue
-        target = (path.parent / place).resolve() if place else path
+        if not re.match(r"[a-z]+:", place):
+            yield link, (path.parent / place).resolve() if place else path, anchor
+
+
+def dead_links(path: Path) -> Iterator[str]:
+    for link, target, anchor in links(path):
         if not target.is_relative_to(ROOT) or not target.exists():
             yield f"{path.relative_to(ROOT)}: {link} is not there"
         elif anchor and target.suffix == ".md" and anchor not in anchors(target):
