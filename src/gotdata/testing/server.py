@@ -338,7 +338,8 @@ def _index_json(shown: Mapping[bytes, _Served | None]) -> bytes:
         plain = b"".join(b"\\u%04x" % byte if byte < 32 else bytes([byte]) for byte in plain)
         kind = b"directory" if served is None else b"file"
         rest = b"" if served is None else b', "size":%d' % served.size
-        entries.append(b'{ "name":"%s", "type":"%s", "mtime":"Sun, 06 Nov 1994 08:49:37 GMT"%s }' % (plain, kind, rest))
+        modified = (served.faults if served else Faults()).modified.encode()
+        entries.append(b'{ "name":"%s", "type":"%s", "mtime":"%s"%s }' % (plain, kind, modified, rest))
     return b"[\r\n" + b",\r\n".join(entries) + b"\r\n]"
 
 
