@@ -66,11 +66,6 @@ class Filling:
         self._unit = BLOCK_HASHED // BLOCK if wanted.blocks else 1
         self.unit_bytes = self._unit * BLOCK
         self.units = -(-wanted.size // self.unit_bytes)
-        if wanted.blocks and len(wanted.blocks) != self.units:
-            raise IntegrityError(
-                f"{shown(wanted.name)}: the lock has {len(wanted.blocks)} block hashes and {self.units} are due; run "
-                "`gotdata lock --hash`"
-            )
         self._whole_only = not origin.ranges
         self._in_order = not origin.ranges or not sparse
         self._flying: list[Piece] = []
@@ -89,6 +84,7 @@ class Filling:
         with self._changed:
             coming = [piece for piece in self._flying if piece.first < stop and first < piece.stop]
             due = [unit for unit in missing if not any(piece.at <= unit < piece.stop for piece in coming)]
+            due = [unit for unit in due if not self._here(unit)]  # it may have come since it was missed
             if due and self._in_order:
                 fresh = [Piece(0, self.units)]
             else:
@@ -141,8 +137,9 @@ class Filling:
             self._users -= 1
             self._close_if_left()
 
-    def close(self, error: BaseException) -> None:
-        """Who waits gets ``error``, every piece ends at its next unit, and with the last user the files close."""
+    def close(self, error: BaseException | None = None) -> None:
+        """With the last user the files close. With ``error``, every piece ends at its next unit, and who waits for it
+        gets that."""
         with self._changed:
             self._closed = True
             for piece in self._flying:
@@ -170,6 +167,8 @@ class Filling:
             self._close_if_left()
 
     def _fill(self, piece: Piece) -> None:
+        if self._whole_only and (piece.first, piece.stop) != (0, self.units):
+            raise NoRanges(f"{redact(self.origin.url)} can only be had whole")  # found out since the piece was begun
         patience = self._means.clock() + self._means.timeout
         while piece.at < piece.stop and piece.error is None:
             if self._here(piece.at):

@@ -29,6 +29,8 @@ class Partial:
         self.blocks = -(-size // BLOCK)
         self._good = bytearray(self.blocks)
         self._settled = 0
+        self.fresh = False
+        """It was made just now."""
         self._closing = threading.Lock()
         making = os.O_RDWR | (os.O_CREAT if create else 0)
         self.fd = open_marked(data, making, create)
@@ -36,7 +38,8 @@ class Partial:
         try:
             self._map_fd = disk.open_file(map, making, create)
             if create:
-                if not os.fstat(self.fd).st_size:
+                self.fresh = not os.fstat(self.fd).st_size
+                if self.fresh:
                     # A map that outlived its data tells of bytes that are gone.
                     os.truncate(self._map_fd, 0)
                 if sparse:
@@ -144,6 +147,11 @@ class Partial:
 
     def drop(self, first: int, stop: int) -> None:
         self._locks.drop(first * CHECK, (stop - first) * CHECK)
+
+    def remove(self) -> None:
+        """From every process that has it open, too. Without its map, data tells of nothing: so that goes first."""
+        self.map.unlink(missing_ok=True)
+        self.data.unlink(missing_ok=True)
 
     def close(self) -> None:
         with self._closing:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from gotdata.errors import GotdataError, IntegrityError, NotFound, SourceError, SourceUnavailable, StoreError
 from gotdata.model import Span
-from gotdata.origin import Origin, Wanted
+from gotdata.origin import BLOCK_HASHED, Origin, Wanted
 from gotdata.paths import shown
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
@@ -43,7 +43,6 @@ _OPEN = 128
 """Partial files kept open while nobody reads them."""
 _POLL = 0.02
 _CLOSED = "the reading engine was closed"
-_GONE = "the file was put aside while it was read; try again"
 
 
 class Reader:
@@ -146,6 +145,12 @@ class Reader:
 
     def _mirrors(self, wanted: Wanted, attempt: Callable[[Origin, float | None], T], deadline: float | None) -> T:
         """What the first mirror gives that does not fail. Each has its share of the time that is left."""
+        due = -(-wanted.size // BLOCK_HASHED)
+        if wanted.blocks and len(wanted.blocks) != due:
+            raise IntegrityError(
+                f"{shown(wanted.name)}: the lock has {len(wanted.blocks)} block hashes and {due} are due; run "
+                "`gotdata lock --hash`"
+            )
         now = self._clock()
         order = sorted(wanted.origins, key=lambda origin: self._down.get(_host(origin), now) > now)
         failed: list[GotdataError] = []
@@ -166,6 +171,8 @@ class Reader:
                 held.close()
                 return
             with self._filling(wanted, origin) as filling:
+                if filling is None:
+                    continue
                 first, stop = filling.range_of(span)
                 filling.bring(first, stop, self._asked, self._step(filling, span.size), deadline)
                 if filling.partial.gone:
@@ -183,7 +190,8 @@ class Reader:
         return max(1, min(max(size // self._settings.connections, least), most) // filling.unit_bytes)
 
     @contextmanager
-    def _filling(self, wanted: Wanted, origin: Origin) -> Iterator[Filling]:
+    def _filling(self, wanted: Wanted, origin: Origin) -> Iterator[Filling | None]:
+        """The one of this process; None where the file is whole."""
         key = (partial_key(wanted, origin), wanted.identity)
         with self._lock:
             if self._closing.is_set():
@@ -191,24 +199,26 @@ class Reader:
             if key in self._spoiled:
                 raise self._spoiled[key]
             filling = self._fillings.get(key)
-            if filling is None or filling.partial.gone:
-                if filling:
-                    filling.close(SourceUnavailable(_GONE))
-                partial = self._store.create(wanted, origin)
+            if filling and filling.partial.gone:
+                self._fillings.pop(key).close()
+                filling = None
+            if not filling and (partial := self._store.create(wanted, origin)):
                 filling = self._fillings[key] = Filling(wanted, origin, partial, self._means, self._store.sparse)
-            self._fillings.move_to_end(key)
-            filling.hold()
+            if filling:
+                self._fillings.move_to_end(key)
+                filling.hold()
             self._trim()
         try:
             yield filling
         finally:
-            filling.release()
+            if filling:
+                filling.release()
 
     def _trim(self) -> None:
         """Closes the least recently used of those that nobody uses."""
         for key, filling in list(self._fillings.items())[:-_OPEN]:
             if filling.idle:
-                self._fillings.pop(key).close(SourceUnavailable(_CLOSED))
+                self._fillings.pop(key).close()
 
     # Becoming whole
 
@@ -217,7 +227,8 @@ class Reader:
             if held := self._store.peek(wanted):
                 return held
             with self._filling(wanted, origin) as filling:
-                self._finish(filling)
+                if filling:
+                    self._finish(filling)
 
     def _ended(self, filling: Filling) -> None:
         """Called when a piece of a file has come: maybe it was the last."""
@@ -261,6 +272,13 @@ class Reader:
                 self._store.promote(partial, verdict.sha256(), keys)
             finally:
                 partial.drop(partial.blocks, partial.blocks + 1)
+                self._retire(filling)
+
+    def _retire(self, filling: Filling) -> None:
+        """Its files, open here, would keep the object from eviction."""
+        with self._lock:
+            for key in [key for key, one in self._fillings.items() if one is filling]:
+                self._fillings.pop(key).close()
 
     def _digest(self, filling: Filling) -> Verdict:
         """Reads a file in order while it comes."""

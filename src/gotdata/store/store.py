@@ -81,7 +81,13 @@ class Store:
         )  # fmt: skip
 
     def peek(self, wanted: Wanted) -> WholeHeld | None:
-        """The whole file, where one of its origins' realms got it."""
+        """The whole file, where one of its origins' realms got it. That is a use of it."""
+        held = self._find(wanted)
+        if held:
+            touch(held.fd, time.time_ns())
+        return held
+
+    def _find(self, wanted: Wanted) -> WholeHeld | None:
         claim = strong(wanted.identity)
         keys = [source_key(origin, wanted.size) for origin in wanted.origins]
         if claim and any(origin.realm == PUBLIC for origin in wanted.origins):
@@ -93,14 +99,13 @@ class Store:
             with suppress(FileNotFoundError):
                 held = WholeHeld(self.object(sha256))
                 if held.size == wanted.size:
-                    touch(held.fd, time.time_ns())
                     return held
                 held.close()
         return None
 
     def cached(self, wanted: Wanted) -> int:
         """Bytes of the file that are in the store: all, or those of the mirror of which most are here."""
-        if held := self.peek(wanted):
+        if held := self._find(wanted):
             held.close()
             return wanted.size
         best = 0
@@ -117,9 +122,15 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def create(self, wanted: Wanted, origin: Origin) -> Partial:
-        """What is here of one mirror's copy, to be filled."""
+    def create(self, wanted: Wanted, origin: Origin) -> Partial | None:
+        """What is here of one mirror's copy, to be filled; None where the file is whole."""
         partial = self._partial(wanted, origin, 0o600)
+        # Between the caller's look and ours, another may have made it whole: then this is an empty file of its name.
+        if partial.fresh and (held := self.peek(wanted)):
+            held.close()
+            partial.remove()
+            partial.close()
+            return None
         touch(partial.fd, time.time_ns())
         return partial
 
@@ -135,19 +146,20 @@ class Store:
 
     def promote(self, partial: Partial, sha256: str, keys: Iterable[bytes]) -> None:
         """Makes a complete file, whose hash was just found, an object, and grants it to ``keys``. The caller holds the
-        partial's finishing lock. A crash between any two steps leaves it complete, or as it was."""
+        partial's finishing lock. A crash between any two steps leaves it complete, or as it was; a reader finds it
+        under one name or the other, so the grants come before the rename: alone they lead nowhere."""
         place = self.object(sha256)
         place.parent.mkdir(exist_ok=True)
         with disk.told(f"storing {place}"):
             disk.sync(partial.fd)
+            for key in keys:
+                self.grants.put(key, sha256)
             if place.exists():
                 partial.data.unlink()
             else:
-                partial.data.chmod(0o444)
                 partial.data.rename(place)
+                place.chmod(0o444)
                 disk.sync_folder(place.parent)
-            for key in keys:
-                self.grants.put(key, sha256)
             partial.map.unlink(missing_ok=True)
 
     def info(self) -> Info:
