@@ -220,7 +220,7 @@ def test_writing_is_refused(mounted: Callable[..., Mounted]) -> None:
 
 def test_writing_is_refused_where_root_made_the_mount_writable(root: None, mounted: Callable[..., Mounted]) -> None:
     mount = mounted({"file": b"content", "hollow": None})
-    subprocess.run(["mount", "-o", "remount,rw", mount.point], check=True)
+    subprocess.run(["mount", "-i", "-o", "remount,rw", mount.point], check=True)
     assert refusals(mount.point) == dict.fromkeys(WRITES, errno.EROFS)
 
 
