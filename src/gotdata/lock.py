@@ -104,9 +104,13 @@ def digest(entry: Mapping[str, Any]) -> str:
 
 
 def locked(entry: str, pins: Sequence[Pin], draft: Draft, shards_at: str = "") -> Locked:
-    """The lock's words for a draft that ``snapshot.build`` made from these pins' listings."""
+    """The lock's words for a draft that ``snapshot.build`` made from these pins' listings.
+
+    Raises:
+        SourceError: a pin holds what no lock may hold: a secret, or words that are not text.
+    """
     first = pins[0].citation
-    return Locked(
+    found = Locked(
         bytes=draft.bytes,
         citation=LockedCitation(first.creators, first.doi, first.licence, first.title),
         entry=entry,
@@ -117,6 +121,13 @@ def locked(entry: str, pins: Sequence[Pin], draft: Draft, shards_at: str = "") -
         shards_at=shards_at or None,
         snapshot=draft.snapshot,
     )
+    try:
+        msgspec.json.encode(found)
+    except UnicodeEncodeError as error:
+        raise SourceError(
+            f"the {pins[0].source} source tells '{shown(str(error.object))}', which is not text: not locked"
+        ) from None
+    return found
 
 
 def hashed(known: Locked, draft: Draft) -> Locked:

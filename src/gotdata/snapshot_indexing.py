@@ -146,9 +146,7 @@ def _fresh(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("COMMIT")
         fresh.replace(path)
     except sqlite3.OperationalError as error:
-        raise StoreError(
-            f"the index {path} can't be written: {error}; free space there, or set GOTDATA_STORE"
-        ) from None
+        raise StoreError(f"the index {path} can't be written ({error}): free space, or set GOTDATA_STORE") from None
     finally:
         fresh.unlink(missing_ok=True)
     settle(path.parent)

@@ -26,7 +26,8 @@ RUN = 1024
 
 _STRONG = {"sha256": 64, "sha512": 128, "blake3": 64}
 """What can be an identity, in order of preference, and its hexadecimal digits."""
-_IDENTITY = re.compile(r"((sha256|blake3):[0-9a-f]{64}|sha512:[0-9a-f]{128}|weak:([A-Za-z0-9._~/:%-]*#){2}[^#]*)")
+_PART = r"[A-Za-z0-9._~/:%-]"
+_IDENTITY = re.compile(f"(sha256|blake3):[0-9a-f]{{64}}|sha512:[0-9a-f]{{128}}|weak:{_PART}*#{_PART}+#{_PART}*")
 _CHECK = re.compile(r"([a-z0-9][a-z0-9._-]*):([0-9a-f]+)")
 
 
@@ -233,11 +234,11 @@ def _as_written(value: _T, written: bytes, line: bytes) -> _T:
 
 def _text(text: str) -> tuple[str, str]:
     """The plain and the base64 form of bytes that may not be UTF-8; one of them is empty."""
-    raw = text.encode("utf-8", "surrogateescape")
     try:
-        return raw.decode(), ""
-    except UnicodeDecodeError:
-        return "", b64encode(raw).decode()
+        text.encode()
+    except UnicodeEncodeError:
+        return "", b64encode(text.encode("utf-8", "surrogateescape")).decode()
+    return text, ""
 
 
 def _name(plain: str, base64: str) -> str:

@@ -8,6 +8,8 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+from gotdata.errors import StoreError
+
 Row = tuple[bytes, int, bytes]
 """What is sorted by, first and second, and what comes along."""
 
@@ -25,7 +27,7 @@ def in_order(rows: Iterable[Row], table: Path) -> Iterator[Row]:
             # Whatever is lost in a crash is made anew.
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
-            db.execute("PRAGMA cache_size = -65536")
+            db.execute("PRAGMA cache_size = -16384")
             db.execute(
                 "CREATE TABLE row (key BLOB, number INTEGER, turn INTEGER, data BLOB, "
                 "PRIMARY KEY (key, number, turn)) WITHOUT ROWID"
@@ -36,5 +38,7 @@ def in_order(rows: Iterable[Row], table: Path) -> Iterator[Row]:
                 db.executemany("INSERT INTO row VALUES (?, ?, ?, ?)", batch)
             db.execute("COMMIT")
             yield from db.execute("SELECT key, number, data FROM row ORDER BY key, number, turn")
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"the listing can't be sorted in {table.parent} ({error}): free space there") from None
     finally:
         table.unlink(missing_ok=True)
