@@ -79,6 +79,8 @@ class Filling:
     def want(self, first: int, stop: int, pool: Pool, step: int) -> list[Piece]:
         """Sees to it that units ``first`` to ``stop`` are here or on their way, in pieces of up to ``step``. Gives the
         pieces that bring them, also those that were on their way before."""
+        if first >= stop:
+            return []
         last = min(stop * self._unit, self.partial.blocks)
         missing = sorted({block // self._unit for block in self.partial.missing(first * self._unit, last)})
         with self._changed:

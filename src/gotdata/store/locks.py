@@ -12,6 +12,7 @@ import struct
 import sys
 import threading
 from pathlib import Path
+from typing import Protocol
 
 from gotdata.store import disk
 
@@ -44,9 +45,18 @@ def seize(fd: int) -> bool:
     return True
 
 
-class RangeLocks:
-    """Locks on byte ranges of one open file, against other processes only. The ranges that one process holds at a time
-    do not overlap: that is the caller's affair."""
+class BlockLocks(Protocol):
+    """Locks on byte ranges of one open file, against other processes only: the ranges that one process holds at a time
+    do not overlap, which is the caller's affair."""
+
+    def take(self, start: int, size: int) -> bool:
+        """Whether it is ours now; without waiting."""
+
+    def drop(self, start: int, size: int) -> None: ...
+
+
+class WholeLock:
+    """For any platform: whoever has a range has all of them."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -54,30 +64,43 @@ class RangeLocks:
         self._guard = threading.Lock()
 
     def take(self, start: int, size: int) -> bool:
-        """Without waiting: whether it is ours now."""
-        if sys.platform == "linux":
-            return self._range(fcntl.F_WRLCK, start, size)
         with self._guard:
-            if self._held or seize(self._fd):
-                self._held += 1
-                return True
-            return False
+            if not (self._held or seize(self._fd)):
+                return False
+            self._held += 1
+            return True
 
     def drop(self, start: int, size: int) -> None:
-        if sys.platform == "linux":
-            self._range(fcntl.F_UNLCK, start, size)
-            return
         with self._guard:
             self._held -= 1
             if not self._held and sys.platform != "win32":
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    if sys.platform == "linux":
 
-        def _range(self, kind: int, start: int, size: int) -> bool:
-            flock = struct.pack("hhqqi4x", kind, 0, start, size, 0)
+if sys.platform == "linux":
+
+    class RangeLocks:
+        """By open file description (fcntl(2), F_OFD_SETLK)."""
+
+        def __init__(self, fd: int) -> None:
+            self._fd = fd
+
+        def take(self, start: int, size: int) -> bool:
             try:
-                fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, flock)
+                self._set(fcntl.F_WRLCK, start, size)
             except (BlockingIOError, PermissionError):
                 return False
             return True
+
+        def drop(self, start: int, size: int) -> None:
+            self._set(fcntl.F_UNLCK, start, size)
+
+        def _set(self, kind: int, start: int, size: int) -> None:
+            # struct flock: l_type, l_whence, l_start, l_len, l_pid (0 for these locks)
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, 0, start, size, 0))
+
+
+def block_locks(fd: int) -> BlockLocks:
+    if sys.platform == "linux":
+        return RangeLocks(fd)
+    return WholeLock(fd)

@@ -9,7 +9,7 @@ from pathlib import Path
 from gotdata.model import BLOCK, Span
 from gotdata.store import disk
 from gotdata.store.keys import CHECK, check
-from gotdata.store.locks import RangeLocks, open_marked
+from gotdata.store.locks import block_locks, open_marked
 
 _ABSENT = bytes(CHECK)
 _MAP_READ = 64 * 1024
@@ -48,7 +48,7 @@ class Partial:
         except BaseException:
             self.close()
             raise
-        self._locks = RangeLocks(self._map_fd)
+        self._locks = block_locks(self._map_fd)
 
     @property
     def gone(self) -> bool:

@@ -178,7 +178,7 @@ class Reader:
                 if filling.partial.gone:
                     continue  # it became whole meanwhile, or was put aside
                 if prefetch > 0 and self._background.backlog < AHEAD:
-                    stop, end = filling.range_of(Span(stop * filling.unit_bytes, span.stop + prefetch))
+                    _, end = filling.range_of(Span(span.stop, span.stop + prefetch))
                     filling.want(stop, end, self._background, self._step(filling, 0))
                 elif filling.partial.complete():
                     self._ended(filling)
