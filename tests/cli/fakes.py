@@ -53,7 +53,11 @@ class FakeProject(Fake):
 class Said:
     code: int
     raw: bytes
-    err: str
+    raw_err: bytes
+
+    @property
+    def err(self) -> str:
+        return self.raw_err.decode()
 
     @property
     def out(self) -> str:
@@ -84,5 +88,4 @@ class Line:
 
         with chdir(start):
             code = run(args, Call(find_project=find_project, open_loose=open_loose))
-        captured = self.capsys.readouterr()
-        return Said(code, captured.out, captured.err.decode())
+        return Said(code, *self.capsys.readouterr())

@@ -119,6 +119,11 @@ def test_bytes_that_are_not_as_locked_are_3(gotdata: Line) -> None:
     assert gotdata("verify", "--json").json[0]["bad"] == ["a\nb"]
 
 
+def test_nothing_read_is_not_all_as_locked(gotdata: Line) -> None:
+    gotdata.project.answers["verify"] = [Verified("cells", 0, 0, 3, ())]
+    assert gotdata("verify").out == "cells: 0 files read, 0 B, 3 not here: nothing to read\n"
+
+
 def test_interrupted_is_130(gotdata: Line) -> None:
     gotdata.project.answers["up"] = KeyboardInterrupt()
     said = gotdata("up")

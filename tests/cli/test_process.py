@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,9 +74,8 @@ def test_a_verb_that_is_not_there_is_usage() -> None:
 
 
 FAKE = """
-import sys
-from pathlib import Path
-from gotdata.cli.call import Call
+import signal, sys, threading
+from gotdata.cli import call
 from gotdata.cli.main import run
 from tests.cli.fakes import FakeProject
 
@@ -88,10 +86,14 @@ class Project(FakeProject):
     def down(self, names):
         print("down", flush=True)
 
-sys.exit(run(sys.argv[1:], Call(find_project=lambda *_: Project())))
+made = call.Call(find_project=lambda *_: Project())
+call.GRACE = 0.1
+signal.signal(signal.SIGINT, made.interrupt)
+sys.exit(run(sys.argv[1:], made))
 """
 
-Started = Callable[..., "subprocess.Popen[str]"]
+WAIT = "threading.Event().wait()"
+"""For good, as for a server that says nothing."""
 
 
 def started(up: str, *args: str) -> subprocess.Popen[str]:
@@ -111,11 +113,32 @@ def line(stream: IO[Any] | None) -> str:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 def test_ctrl_c_is_130_and_no_traceback() -> None:
-    process = started("import threading; threading.Event().wait()", "up")
+    process = started(WAIT, "up")
     assert line(process.stdout) == "asked\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out, err) == (130, "", "gotdata: interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize(
+    "stubborn",
+    [
+        f"threading.Thread(target=lambda: {WAIT}).start(); {WAIT}",
+        f"""
+        try:
+            {WAIT}
+        finally:
+            {WAIT}""",
+    ],
+    ids=["a thread", "the cleaning up"],
+)
+def test_ctrl_c_ends_what_does_not_end_by_itself(stubborn: str) -> None:
+    process = started(stubborn, "up")
+    assert line(process.stdout) == "asked\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
@@ -130,7 +153,7 @@ def test_in_the_foreground_it_stays_until_a_signal_and_cleans_up(name: str) -> N
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 def test_interrupted_on_the_way_up_in_the_foreground_is_130_and_cleans_up() -> None:
-    process = started("import threading; threading.Event().wait()", "up", "--foreground")
+    process = started(WAIT, "up", "--foreground")
     assert line(process.stdout) == "asked\n"
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate()

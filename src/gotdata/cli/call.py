@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from gotdata.cli import front
 from gotdata.paths import redact
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from gotdata.loose import Loose
     from gotdata.progress import Progress
     from gotdata.project import Project
+
+GRACE = 5.0
+"""Seconds in which an interrupted verb cleans up."""
 
 
 def _project(flags: Mapping[str, Any], reporter: Progress) -> Project:
@@ -51,6 +57,17 @@ class Call:
     def __exit__(self, *_: object) -> None:
         self.clear()
         self._opened.close()
+
+    def interrupt(self, *_: object) -> NoReturn:
+        """Ctrl-C, as a handler of signals. What waits for a server is woken, so that it can clean up; what does not end
+        even then does not keep the process."""
+        threading.Thread(target=self._give_up, daemon=True).start()
+        raise KeyboardInterrupt
+
+    def _give_up(self) -> None:
+        threading.Thread(target=self._opened.close, daemon=True).start()
+        threading.main_thread().join(GRACE)
+        os._exit(front.INTERRUPTED)
 
     def project(self) -> Project:
         return self._opened.enter_context(self.find_project(self.flags, self.progress))

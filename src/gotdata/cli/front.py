@@ -28,14 +28,17 @@ VERBS = {
     "completion": "Print the completion script of a shell.",
 }
 
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+"""What no error of ``gotdata.errors`` or of the parser brings with it."""
+
 EXITS = {
-    0: "done",
-    1: "failed",
+    DONE: "done",
+    FAILED: "failed",
     2: "usage or manifest",
     3: "drift or mismatch",
     4: "source unavailable (try again)",
     5: "not allowed",
-    130: "interrupted",
+    INTERRUPTED: "interrupted",
 }
 
 OPTIONS = {

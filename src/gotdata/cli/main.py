@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gotdata.cli import front
+from gotdata.cli.front import DONE, FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
     from gotdata.cli.call import Call
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
-"""What no error of ``gotdata.errors`` or of the parser brings with it."""
-
 
 def main() -> int:
-    args = sys.argv[1:]
+    code = DONE
     for stream in (sys.stdout, sys.stderr):
         # A console that has no → gets \u2192, not a crash.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    code = DONE
     try:
-        code = _answer(args)
+        code = _answer(sys.argv[1:])
         sys.stdout.flush()
+    except KeyboardInterrupt:  # before it could be told from others
+        code = INTERRUPTED
     except BrokenPipeError:
         # Python flushes once more at its end, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -32,23 +32,25 @@ def main() -> int:
 
 
 def _answer(args: list[str]) -> int:
-    if front.COMPLETE in os.environ or args not in ([], ["-h"], ["--help"]):
-        return run(args)
-    print(front.page(), end="")
-    return DONE
+    if front.COMPLETE not in os.environ and args in ([], ["-h"], ["--help"]):
+        print(front.page(), end="")
+        return DONE
+    from gotdata.cli.call import Call
+
+    call = Call()
+    signal.signal(signal.SIGINT, call.interrupt)
+    return run(args, call)
 
 
-def run(args: Sequence[str], call: Call | None = None) -> int:
+def run(args: Sequence[str], call: Call) -> int:
     """Does what ``args`` say and gives the exit code. No exception leaves it."""
     try:
         import click
 
-        from gotdata.cli.call import Call
         from gotdata.cli.root import complete, root
 
         if instruction := os.environ.get(front.COMPLETE):
             return complete(instruction)
-        call = call or Call()
         try:
             with call, root.make_context("gotdata", list(args), obj=call) as context:
                 root.invoke(context)

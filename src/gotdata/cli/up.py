@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -31,17 +32,18 @@ def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, fo
         call.answer(delivered, lines(delivered))
         return
     waiting = False
-    with _interrupts():
-        try:
+    try:
+        with _ending(signal.getsignal(signal.SIGINT), "SIGTERM", "SIGHUP"):
             delivered = project.up(names, demand=demand or "", locked=locked)
+        with _ending(signal.default_int_handler, "SIGTERM", "SIGHUP", "SIGINT"):
             waiting = True
             call.answer(delivered, lines(delivered))
             threading.Event().wait()
-        except KeyboardInterrupt:
-            if not waiting:
-                raise
-        finally:
-            project.down(names)
+    except KeyboardInterrupt:
+        if not waiting:
+            raise
+    finally:
+        project.down(names)
 
 
 def lines(delivered: list[Delivered]) -> Iterator[str]:
@@ -59,12 +61,12 @@ def lines(delivered: list[Delivered]) -> Iterator[str]:
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
-    """Being asked to end, by whoever started this process, is the same as Ctrl-C."""
-    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, signal.default_int_handler) for number in asked}
+def _ending(handler: Any, *names: str) -> Iterator[None]:
+    """What being asked to end means for a while, in those signals that this system has."""
+    asked = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, handler) for number in asked}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

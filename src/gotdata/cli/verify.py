@@ -29,7 +29,7 @@ def run(call: Call, names: tuple[str, ...]) -> None:
 
 def lines(found: list[Verified]) -> Iterator[str]:
     for one in found:
-        bad = f"{len(one.bad):,} BAD" if one.bad else "all as locked"
-        yield f"{one.name}: {count(one.files, 'file')} read, {size(one.bytes)}, {one.absent:,} not here: {bad}"
+        verdict = f"{len(one.bad):,} BAD" if one.bad else "all as locked" if one.files else "nothing to read"
+        yield f"{one.name}: {count(one.files, 'file')} read, {size(one.bytes)}, {one.absent:,} not here: {verdict}"
         for path in one.bad:
             yield f"  bad: {shown(path)}"
