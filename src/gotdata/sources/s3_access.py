@@ -15,15 +15,17 @@ from typing import Any
 import botocore.session
 from botocore import UNSIGNED
 from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from gotdata.errors import AccessDenied, AuthRequired
 from gotdata.paths import redact
 from gotdata.settings import Settings
-from gotdata.sources.s3_errors import status, translated
+from gotdata.sources.s3_errors import passing, translated
 from gotdata.sources.s3_place import Place, endpoint_url
+
+_UNSENT = AWSResponse("", 200, {}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Access:
     client: Any
     unsigned: str
     realm: str
-    _plain: Any
+    _urls: Any
     _keys: Any = field(repr=False)
 
     @property
@@ -53,8 +55,7 @@ class Access:
         """The URL that gives an object (at a VersionId, if not empty), and the signature as headers: so that no secret
         stands in a URL. Ranges and conditions are not signed: the caller adds them."""
         wanted = {"Bucket": self.place.bucket, "Key": key, **({"VersionId": version} if version else {})}
-        # Of an unsigned client this is the plain URL, as the endpoint, region and addressing make it.
-        url = str(self._plain.generate_presigned_url("get_object", Params=wanted))
+        url = str(self._urls.get_object(**wanted)["url"])
         payer = {"x-amz-request-payer": "requester"} if self.place.requester_pays else {}
         request = AWSRequest("GET", url, headers=payer)
         if self._keys is not None:
@@ -132,12 +133,15 @@ def _opened(
         signed = config.merge(Config(signature_version=signature))
         return session.create_client("s3", endpoint_url=place.endpoint or None, config=signed)
 
-    plain = client(UNSIGNED)
+    # Asked for an object it sends nothing, and tells the URL that the endpoint, region and addressing make. (A
+    # presigned URL, less its signature, would be of the global endpoint: in other regions than the first it redirects.)
+    urls = client(UNSIGNED)
+    urls.meta.events.register("before-call.s3.GetObject", lambda params, **_: (_UNSENT, {"url": params["url"]}))
     if keys is None:
-        return plain, unsigned, "", plain, None
+        return client(UNSIGNED), unsigned, "", urls, None
     account = keys.get_frozen_credentials().access_key
     realm = "cred:" + hashlib.sha256(f"{place.endpoint}\n{account}".encode()).hexdigest()
-    return client("s3v4"), "", realm, plain, keys
+    return client("s3v4"), "", realm, urls, keys
 
 
 def located(place: Place, settings: Settings) -> Place:
@@ -155,7 +159,7 @@ def _region(place: Place, settings: Settings) -> str:
         try:
             answer = access.client.head_bucket(Bucket=place.bucket)
         except ClientError as error:
-            if status(error) >= 500:
+            if passing(error):
                 raise
             answer = error.response
     region = str(answer["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))

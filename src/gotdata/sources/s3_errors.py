@@ -31,6 +31,7 @@ from gotdata.errors import (
     UpstreamChanged,
 )
 from gotdata.paths import redact, shown
+from gotdata.sources.http_answer import PASSING
 
 _SEE = "see `aws configure` and the setting s3_profile"
 _BAD_KEYS = {
@@ -40,7 +41,8 @@ _BAD_KEYS = {
     "InvalidToken": "the session token is not valid",
     "TokenRefreshRequired": "the session of these keys has ended",
 }
-_PASSING = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "ThrottlingException"}
+_PASSING = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"}
+"""Whatever their status."""
 _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _NO_KEYS = (
     CredentialRetrievalError,
@@ -81,11 +83,16 @@ def status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def passing(error: ClientError) -> bool:
+    """Whether the same question may be answered later."""
+    return status(error) in PASSING or error.response.get("Error", {}).get("Code") in _PASSING
+
+
 def fault(error: ClientError, where: str, unsigned: str) -> GotdataError:
     """The error that an answer of S3 means. One to HEAD has no body: then its status is all there is."""
     said = error.response.get("Error", {})
     code, message, number = str(said.get("Code", "")), str(said.get("Message", "")), status(error)
-    if code in _PASSING or number in (408, 429) or number >= 500:
+    if passing(error):
         return SourceUnavailable(f"{where}: S3 says {shown(code)} ({number}): try again later")
     if code in _BAD_KEYS:
         return AuthRequired(f"{where}: {_BAD_KEYS[code]}; {_SEE}")

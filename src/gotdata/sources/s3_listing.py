@@ -62,8 +62,7 @@ def folder_version(access: Access, prefix: str) -> dict[str, str]:
     Raises:
         NotFound: nothing lies below it.
     """
-    with access.asked(prefix):
-        page = access.client.list_objects_v2(**access.wants, Prefix=prefix, MaxKeys=1)
+    page = _page(access, prefix, access.client.list_objects_v2, {"MaxKeys": 1})
     if prefix and not page.get("Contents") and not page.get("IsTruncated"):
         raise NotFound(f"{redact(access.place.url(prefix))}: no object's key begins with that")
     return {"listing": "versions" if _keeps_versions(access, prefix) else "objects"}
@@ -73,8 +72,7 @@ def _keeps_versions(access: Access, prefix: str) -> bool:
     """Whether versions can be listed and read. Judged by the first page: whether a bucket keeps versions may be asked
     by few. Where the answer is wrong, files are bound to their ETag."""
     try:
-        with access.asked(prefix):
-            page = access.client.list_object_versions(**access.wants, Prefix=prefix)
+        page = _page(access, prefix, access.client.list_object_versions, {})
     except SourceUnavailable:
         raise
     except GotdataError:
@@ -95,7 +93,7 @@ def _readable(access: Access, key: str, version: str) -> bool:
 def entry(access: Access, key: str, pinned: Mapping[str, str]) -> RemoteFile:
     """The one file of an object's pin."""
     head = _head(access, key, pinned.get("id", ""), pinned.get("etag", ""))
-    version = f"id:{pinned['id']}" if "id" in pinned else f"etag:{pinned.get('etag', '')}"
+    version = _version({"VersionId": pinned.get("id", ""), "ETag": pinned.get("etag", "")})
     checks = checksums(head, in_aws=not access.place.endpoint)
     return RemoteFile(key.rpartition("/")[2], int(head["ContentLength"]), version=version, checks=checks)
 
@@ -141,8 +139,7 @@ def _pages(
     empty = 0
     at: dict[str, str] = {}
     while True:
-        with access.asked(prefix):
-            page = ask(**access.wants, Prefix=prefix, **at)
+        page = _page(access, prefix, ask, at)
         first = next((found for name in lists for found in page.get(name, ())), None)
         if first is None:
             empty += 1
@@ -160,10 +157,22 @@ def _pages(
             raise SourceError(f"{where}: its listing says that there is more, and not where")
 
 
+def _page(access: Access, prefix: str, ask: Callable[..., Answer], more: Mapping[str, Any]) -> Answer:
+    with access.asked(prefix):
+        page = ask(**access.wants, Prefix=prefix, **more)
+    if "IsTruncated" not in page:
+        # Any well-formed page with status 200, such as a login, would pass for an empty listing.
+        where = redact(access.place.url(prefix))
+        raise SourceError(f"{where} answered something that is no listing of S3; check the `endpoint:`")
+    return page
+
+
 def _head(access: Access, key: str, version: str, etag: str = "") -> Answer:
     bound = {**({"VersionId": version} if version else {}), **({"IfMatch": etag} if etag else {})}
     with access.asked(key):
         answer: Answer = access.client.head_object(**access.wants, Key=key, ChecksumMode="ENABLED", **bound)
+    if "ContentLength" not in answer:
+        raise SourceError(f"{redact(access.place.url(key))}: its size is not told; check the `endpoint:`")
     return answer
 
 
