@@ -55,6 +55,8 @@ def test_the_last_pattern_that_matches_decides(patterns: list[str], taken: list[
         ("a" * 1025, "too long"),
         ("a*b*c*d*e", "more than 3"),
         ("**/**/**/**/a", "more than 3"),
+        ("a**b", "beside other characters"),
+        ("***", "beside other characters"),
         ("a\\", "no pattern"),
         ("[z-a]", "no pattern"),
         ("[a", "matches nothing"),

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from gotdata import manifest
 from gotdata.errors import ManifestError
 from gotdata.manifest import init_text
-from gotdata.manifest.entry import KEYS
+from gotdata.manifest.keys import KEYS
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats"
 SCHEMA = jsonschema.Draft202012Validator(manifest.schema())

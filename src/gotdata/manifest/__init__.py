@@ -1,9 +1,10 @@
 """Stage 1: gotdata.yml → Manifest. What data, from where, to where, as people write it down."""
 
 from gotdata.manifest.edit import add, init_text
-from gotdata.manifest.entry import Dataset, entry_digest_fields, read, schema
+from gotdata.manifest.entry import Dataset, entry_digest_fields, read
 from gotdata.manifest.file import Manifest, find, load, root_of
 from gotdata.manifest.files import select
+from gotdata.manifest.keys import schema
 from gotdata.manifest.reference import reference
 
 __all__ = [

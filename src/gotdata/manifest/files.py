@@ -47,6 +47,8 @@ def check_pattern(pattern: str) -> None:
     components = bare.split("/")
     if max(components.count("**"), *(part.count("*") for part in components if part != "**"), 0) > STARS:
         raise ManifestError(f"'{pattern}' has more than {STARS} '*' in one name, or '**' in all: use several patterns")
+    if any("**" in part and part != "**" for part in components):
+        raise ManifestError(f"'{pattern}' has '**' beside other characters, where it means '*': write that")
     try:
         (compiled,) = GitIgnoreSpec.from_lines([bare]).patterns
     except (ValueError, re.error) as error:
