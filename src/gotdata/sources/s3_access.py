@@ -18,6 +18,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
 
 from gotdata.errors import AccessDenied, AuthRequired
 from gotdata.paths import redact
@@ -25,6 +26,8 @@ from gotdata.settings import Settings
 from gotdata.sources.s3_errors import passing, translated
 from gotdata.sources.s3_place import Place, endpoint_url
 
+_MODELS = create_loader()
+"""What botocore knows of S3: read once, as it takes most of the time of making a client."""
 _UNSENT = AWSResponse("", 200, {}, None)
 
 
@@ -167,7 +170,9 @@ def _region(place: Place, settings: Settings) -> str:
 
 
 def _session(profile: str) -> botocore.session.Session:
-    return botocore.session.Session(profile=profile or None)
+    session = botocore.session.Session(profile=profile or None)
+    session.register_component("data_loader", _MODELS)
+    return session
 
 
 def _bound(
