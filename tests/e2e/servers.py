@@ -147,17 +147,21 @@ class Nginx(Server):
     """The same files below each of: ``/`` (an index in HTML), ``/json/`` (an index in JSON), ``/norange/``,
     ``/auth/`` (user ``ada``, password ``lovelace``), ``/slow/`` (256 KiB/s)."""
 
-    def answers(self) -> list[Answer]:
-        """All that it sent until now. A request is written down when its last byte was taken."""
-        found = []
-        for line in self.log.read_text("utf-8").splitlines():
-            status, count, part, path = line.split(" ", 3)
-            found.append(Answer(int(status), int(count), part, path))
-        return found
+    def answers(self, path: str = "/", count: int = 0) -> list[Answer]:
+        """What it sent for paths that begin so. It writes a request down after the client has the last byte: waits
+        until ``count`` are there."""
+        end = time.monotonic() + READY
+        while True:
+            lines = [line.split(" ", 3) for line in self.log.read_text("utf-8").splitlines()]
+            found = [Answer(int(line[0]), int(line[1]), line[2], line[3]) for line in lines if line[3].startswith(path)]
+            if len(found) >= count:
+                return found
+            assert time.monotonic() < end, f"{count} requests for {path} are due, {self.log} has {found}"
+            time.sleep(0.01)
 
-    def sent(self, path: str) -> int:
-        """Bytes of bodies sent for paths that begin so."""
-        return sum(answer.bytes for answer in self.answers() if answer.path.startswith(path))
+    def sent(self, path: str = "/", requests: int = 0) -> int:
+        """Bytes of bodies in these answers."""
+        return sum(answer.bytes for answer in self.answers(path, requests))
 
 
 @contextmanager
