@@ -23,6 +23,7 @@ run: .venv/run  ## deliver and read the quickstart's data; MANIFEST=path/to/gotd
 ifeq ($(MANIFEST),)
 	@$(BIN)/python examples/quickstart/run.py
 else
+	@[ -f "$(MANIFEST)" ] || { echo "there is no $(MANIFEST)" >&2; exit 2; }
 	@$(BIN)/gotdata -C "$$(dirname "$(MANIFEST)")" up
 endif
 
