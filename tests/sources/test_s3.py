@@ -31,8 +31,8 @@ from gotdata.settings import Settings
 from gotdata.sources import registry
 from gotdata.sources.s3 import S3
 from gotdata.sources.s3_access import open_access
+from gotdata.sources.s3_bucket import Bucket, endpoint_url, parse
 from gotdata.sources.s3_listing import EMPTY_PAGES, checksums
-from gotdata.sources.s3_place import Place, endpoint_url, parse
 from gotdata.testing.source_contract import context
 
 SOURCE = S3()
@@ -215,7 +215,7 @@ def test_keys_for_an_endpoint_go_neither_to_another_nor_to_aws(monkeypatch: pyte
         assert use(other) == PUBLIC
         assert secrets_told(other) == []
         assert theirs.asked == []
-        aws = open_access(Place("bucket"), Settings())
+        aws = open_access(Bucket("bucket"), Settings())
         assert "and this is in AWS" in aws.unsigned
         assert "authorization" not in {name.lower() for name in aws.request("key", "")[1]}
 
@@ -256,7 +256,7 @@ def test_instance_metadata_is_not_asked_on_behalf_of_a_manifest_s_endpoint(monke
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
         assert use(store) == PUBLIC
         assert metadata.asked == []
-        open_access(Place("bucket"), Settings())
+        open_access(Bucket("bucket"), Settings())
         assert metadata.asked, "for AWS it is asked"
 
 
@@ -304,13 +304,13 @@ def test_the_requester_pays_if_the_reference_says_so(monkeypatch: pytest.MonkeyP
 
 
 def test_virtual_addressing_puts_the_bucket_into_the_host() -> None:
-    access = open_access(Place("bucket", "https://store.example", addressing="virtual", anonymous=True), Settings())
+    access = open_access(Bucket("bucket", "https://store.example", addressing="virtual", anonymous=True), Settings())
     assert access.request("a b", "")[0] == "https://bucket.store.example/a%20b"
     assert access.base("d/") == "https://bucket.store.example/d/"
 
 
 def test_aws_is_asked_where_the_bucket_s_region_is() -> None:
-    access = open_access(Place("bucket", region="eu-central-1", anonymous=True), Settings())
+    access = open_access(Bucket("bucket", region="eu-central-1", anonymous=True), Settings())
     url, headers = access.request("d/é+", "v 1")
     assert url == "https://bucket.s3.eu-central-1.amazonaws.com/d/%C3%A9%2B?versionId=v%201"
     assert headers == {}
@@ -471,17 +471,17 @@ def test_only_checksums_of_the_whole_object_are_taken(
 
 
 @pytest.mark.parametrize(
-    ("url", "place", "key"),
+    ("url", "bucket", "key"),
     [
-        ("s3://bucket", Place("bucket"), ""),
-        ("s3://bucket/", Place("bucket"), ""),
-        ("S3://bucket/a/", Place("bucket"), "a/"),
-        ("s3://my.bucket-1/a b?c#d%20é", Place("my.bucket-1"), "a b?c#d%20é"),
+        ("s3://bucket", Bucket("bucket"), ""),
+        ("s3://bucket/", Bucket("bucket"), ""),
+        ("S3://bucket/a/", Bucket("bucket"), "a/"),
+        ("s3://my.bucket-1/a b?c#d%20é", Bucket("my.bucket-1"), "a b?c#d%20é"),
     ],
 )
-def test_a_reference_is_read_as_it_is_written(url: str, place: Place, key: str) -> None:
-    assert parse(Ref(url)) == (place, key)
-    assert parse(place.ref(key)) == (place, key)
+def test_a_reference_is_read_as_it_is_written(url: str, bucket: Bucket, key: str) -> None:
+    assert parse(Ref(url)) == (bucket, key)
+    assert parse(bucket.ref(key)) == (bucket, key)
 
 
 def test_a_canonical_reference_holds_all_options() -> None:
@@ -492,8 +492,8 @@ def test_a_canonical_reference_holds_all_options() -> None:
         "region": "r-1",
         "requester_pays": "true",
     }
-    place, key = parse(Ref("s3://bucket/k", tuple(options.items())))
-    assert place.ref(key) == Ref("s3://bucket/k", tuple(sorted(options.items())))
+    bucket, key = parse(Ref("s3://bucket/k", tuple(options.items())))
+    assert bucket.ref(key) == Ref("s3://bucket/k", tuple(sorted(options.items())))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as Late
 
 from gotdata.errors import NoRanges, SourceError, SourceUnavailable, UpstreamChanged
 from gotdata.model import Span
@@ -44,8 +46,6 @@ class Response(io.RawIOBase):
         self.url = url
         self.length = content_length(raw.headers)
         self._raw = raw
-        # urllib3's own readinto copies each piece twice; below it is http.client's, which receives in place.
-        self._body: http.client.HTTPResponse = raw._fp  # type: ignore[attr-defined]
         self._release: Callable[[], None] | None = release
         self._done = 0
         self._exact = False
@@ -87,11 +87,9 @@ class Response(io.RawIOBase):
 
     def _receive(self, view: memoryview) -> int:
         try:
-            return self._body.readinto(view)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._broken(
-                "no bytes came in time" if isinstance(error, TimeoutError) else "the line broke"
-            ) from error
+            return self._raw.readinto(view)
+        except (HTTPError, OSError) as error:
+            raise self._broken("no bytes came in time" if isinstance(error, Late) else "the body ended") from error
 
     def _broken(self, what: str) -> SourceUnavailable:
         self.close()
@@ -99,25 +97,22 @@ class Response(io.RawIOBase):
         return SourceUnavailable(f"{redact(self.asked)}: {what} after {self._done}{total} bytes; try again")
 
     def _finish(self, clean: bool) -> None:
+        """Gives the connection back: for the next request where ``clean``, else closed."""
         release, self._release = self._release, None
         if release is None:
             return
-        if not clean:
+        if clean:
+            self._raw.drain_conn()
+        else:
             self._raw.close()
         self._raw.release_conn()
         release()
 
     def close(self) -> None:
-        if not self.closed and self._release is not None:
-            left = None if self.length is None else self.length - self._done
-            self._finish(clean=left is not None and left <= _DRAIN and self._drained(left))
+        if not self.closed:
+            left = None if self.length is None or self._exact else self.length - self._done
+            self._finish(clean=left is not None and left <= _DRAIN)
         super().close()
-
-    def _drained(self, left: int) -> bool:
-        try:
-            return not self._exact and len(self._body.read(left)) == left
-        except (OSError, http.client.HTTPException):
-            return False
 
 
 def facts(response: Response) -> Facts:

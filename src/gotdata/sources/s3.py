@@ -25,7 +25,7 @@ from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.sources import s3_listing
 from gotdata.sources.base import Powers
-from gotdata.sources.s3_place import is_folder, parse
+from gotdata.sources.s3_bucket import is_folder, parse
 
 if TYPE_CHECKING:
     from gotdata.sources.s3_access import Access
@@ -46,8 +46,8 @@ class S3:
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
         from gotdata.sources.s3_access import located, open_access
 
-        place, key = parse(ref)
-        access = open_access(located(place, ctx.settings), ctx.settings)
+        bucket, key = parse(ref)
+        access = open_access(located(bucket, ctx.settings), ctx.settings)
         wanted = ref.option("version")
         if wanted and is_folder(key):
             raise ResolveError(f"{redact(ref.url)} is a folder, and `version` is the VersionId of one object")
@@ -72,7 +72,7 @@ class S3:
             raise
 
     def _pin(self, access: Access, key: str, version: dict[str, str]) -> Pin:
-        return Pin(self.name, access.place.ref(key), access.place.url(key), version)
+        return Pin(self.name, access.bucket.ref(key), access.bucket.url(key), version)
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         access, key = self._access(pin, ctx)
@@ -106,8 +106,8 @@ class S3:
         return answer
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
-        place, key = parse(pin.ref)
-        return place.url(key + file.path if is_folder(key) else key)
+        bucket, key = parse(pin.ref)
+        return bucket.url(key + file.path if is_folder(key) else key)
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         access, key = self._access(pin, ctx)
@@ -120,5 +120,5 @@ class S3:
     def _access(self, pin: Pin, ctx: Context) -> tuple[Access, str]:
         from gotdata.sources.s3_access import open_access
 
-        place, key = parse(pin.ref)
-        return open_access(place, ctx.settings), key
+        bucket, key = parse(pin.ref)
+        return open_access(bucket, ctx.settings), key

@@ -1,4 +1,4 @@
-"""How S3 is spoken to: at which endpoint, with whose keys, and what its errors mean. botocore is used here only, and
+"""How S3 is spoken to: at which endpoint, and with whose keys. botocore is used here and in s3_errors only, and is
 loaded with this module."""
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from botocore.loaders import create_loader
 from gotdata.errors import AccessDenied, AuthRequired
 from gotdata.paths import redact
 from gotdata.settings import Settings
+from gotdata.sources.s3_bucket import Bucket, endpoint_url
 from gotdata.sources.s3_errors import passing, translated
-from gotdata.sources.s3_place import Place, endpoint_url
 
 _MODELS = create_loader()
 """What botocore knows of S3: read once, as it takes most of the time of making a client."""
@@ -41,7 +41,7 @@ class Access:
         realm: of what is read with these keys; empty if unsigned.
     """
 
-    place: Place
+    bucket: Bucket
     client: Any
     unsigned: str
     realm: str
@@ -51,15 +51,15 @@ class Access:
     @property
     def wants(self) -> dict[str, str]:
         """What goes with every question."""
-        payer = {"RequestPayer": "requester"} if self.place.requester_pays else {}
-        return {"Bucket": self.place.bucket, **payer}
+        payer = {"RequestPayer": "requester"} if self.bucket.requester_pays else {}
+        return {"Bucket": self.bucket.name, **payer}
 
     def request(self, key: str, version: str) -> tuple[str, dict[str, str]]:
         """The URL that gives an object (at a VersionId, if not empty), and the signature as headers: so that no secret
         stands in a URL. Ranges and conditions are not signed: the caller adds them."""
-        wanted = {"Bucket": self.place.bucket, "Key": key, **({"VersionId": version} if version else {})}
+        wanted = {"Bucket": self.bucket.name, "Key": key, **({"VersionId": version} if version else {})}
         url = str(self._urls.get_object(**wanted)["url"])
-        payer = {"x-amz-request-payer": "requester"} if self.place.requester_pays else {}
+        payer = {"x-amz-request-payer": "requester"} if self.bucket.requester_pays else {}
         request = AWSRequest("GET", url, headers=payer)
         if self._keys is not None:
             region = self.client.meta.region_name
@@ -84,7 +84,7 @@ class Access:
     def asked(self, key: str) -> Iterator[None]:
         """Translates the errors of what is asked about ``key`` in the block."""
         try:
-            with translated(redact(self.place.url(key)), self.unsigned):
+            with translated(redact(self.bucket.url(key)), self.unsigned):
                 yield
         except (AuthRequired, AccessDenied):
             # The keys may be replaced meanwhile: they are looked for anew the next time.
@@ -92,49 +92,43 @@ class Access:
             raise
 
 
-def open_access(place: Place, settings: Settings) -> Access:
+def open_access(bucket: Bucket, settings: Settings) -> Access:
     """The way to a bucket with the keys that this person's AWS configuration binds to its endpoint, and no others.
 
     Raises:
         AuthRequired: the configuration names keys that can't be had.
     """
     environ = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
-    # One for all buckets: to make one takes botocore a tenth of a second.
-    speaker = replace(place, bucket="", requester_pays=False)
-    with translated(redact(place.url(""))):
-        return Access(place, *_opened(speaker, settings.s3_profile, _options(settings), environ))
-
-
-def _options(settings: Settings) -> tuple[tuple[str, float], ...]:
-    return (
-        ("connect_timeout", settings.connect_timeout),
-        ("read_timeout", settings.timeout),
-        ("max_pool_connections", settings.connections),
-        ("total_max_attempts", settings.retries + 1),
-    )
+    limits = (settings.connect_timeout, settings.timeout, settings.connections, settings.retries)
+    # One client for all buckets that are spoken to alike: it is dear to make.
+    alike = replace(bucket, name="", requester_pays=False)
+    with translated(redact(bucket.url(""))):
+        return Access(bucket, *_opened(alike, settings.s3_profile, limits, environ))
 
 
 @lru_cache(maxsize=64)
 def _opened(
-    place: Place, profile: str, options: tuple[tuple[str, float], ...], environ: frozenset[tuple[str, str]]
+    bucket: Bucket, profile: str, limits: tuple[float, float, int, int], environ: frozenset[tuple[str, str]]
 ) -> tuple[Any, str, str, Any, Any]:
-    """The fields of ``Access`` after the place."""
-    session, keys, unsigned = _bound(_session(profile), place, dict(environ))
-    addressing = "path" if place.addressing == "auto" and place.endpoint else place.addressing
-    limits = dict(options)
+    """The fields of ``Access`` after the bucket."""
+    session, keys, unsigned = _bound(_session(profile), bucket, dict(environ))
+    addressing = "path" if bucket.addressing == "auto" and bucket.endpoint else bucket.addressing
+    connect_timeout, timeout, connections, retries = limits
     config = Config(
-        region_name=place.region or session.get_config_variable("region") or "us-east-1",
-        # An endpoint of the configuration is in the place already, or the pin says AWS itself.
+        region_name=bucket.region or session.get_config_variable("region") or "us-east-1",
+        # Where the configuration's endpoint is meant, the pin names it; where it names none, AWS is meant.
         ignore_configured_endpoint_urls=True,
         s3=None if addressing == "auto" else {"addressing_style": addressing},
-        retries={"total_max_attempts": limits.pop("total_max_attempts"), "mode": "standard"},
+        retries={"total_max_attempts": retries + 1, "mode": "standard"},
+        connect_timeout=connect_timeout,
+        read_timeout=timeout,
+        max_pool_connections=connections,
         user_agent_extra="gotdata",
-        **limits,
     )
 
     def client(signature: Any) -> Any:
         signed = config.merge(Config(signature_version=signature))
-        return session.create_client("s3", endpoint_url=place.endpoint or None, config=signed)
+        return session.create_client("s3", endpoint_url=bucket.endpoint or None, config=signed)
 
     # Asked for an object it sends nothing, and tells the URL that the endpoint, region and addressing make. (A
     # presigned URL, less its signature, would be of the global endpoint: in other regions than the first it redirects.)
@@ -143,24 +137,24 @@ def _opened(
     if keys is None:
         return client(UNSIGNED), unsigned, "", urls, None
     account = keys.get_frozen_credentials().access_key
-    realm = "cred:" + hashlib.sha256(f"{place.endpoint}\n{account}".encode()).hexdigest()
+    realm = "cred:" + hashlib.sha256(f"{bucket.endpoint}\n{account}".encode()).hexdigest()
     return client("s3v4"), "", realm, urls, keys
 
 
-def located(place: Place, settings: Settings) -> Place:
-    """The place with what this machine's AWS configuration and the bucket say of it: its endpoint and region."""
+def located(bucket: Bucket, settings: Settings) -> Bucket:
+    """The bucket with what this machine's AWS configuration and the bucket say of it: its endpoint and region."""
     with translated("the AWS configuration"):
-        place = replace(place, endpoint=place.endpoint or _endpoint(_session(settings.s3_profile), os.environ))
-    return replace(place, region=_region(place, settings) or place.region)
+        bucket = replace(bucket, endpoint=bucket.endpoint or _endpoint(_session(settings.s3_profile), os.environ))
+    return replace(bucket, region=_region(bucket, settings) or bucket.region)
 
 
-def _region(place: Place, settings: Settings) -> str:
+def _region(bucket: Bucket, settings: Settings) -> str:
     """The region that a bucket says it is in, or empty. Asked unsigned: the answer stands in the refusal too, where a
     signature for another region would only be refused."""
-    access = open_access(replace(place, anonymous=True), settings)
+    access = open_access(replace(bucket, anonymous=True), settings)
     with access.asked(""):
         try:
-            answer = access.client.head_bucket(Bucket=place.bucket)
+            answer = access.client.head_bucket(Bucket=bucket.name)
         except ClientError as error:
             if passing(error):
                 raise
@@ -176,31 +170,31 @@ def _session(profile: str) -> botocore.session.Session:
 
 
 def _bound(
-    session: botocore.session.Session, place: Place, environ: Mapping[str, str]
+    session: botocore.session.Session, bucket: Bucket, environ: Mapping[str, str]
 ) -> tuple[botocore.session.Session, Any, str]:
-    """The session whose keys are meant for the place's endpoint, and these keys, else why there are none.
+    """The session whose keys are meant for the bucket's endpoint, and these keys; else why there are none.
 
     A manifest names an endpoint, and a stranger wrote the manifest: keys go nowhere but where the configuration of this
     machine sends them itself. Keys for AWS go to AWS, keys of a profile with an ``endpoint_url`` to that endpoint.
     """
-    if place.anonymous:
+    if bucket.anonymous:
         return session, None, "`anonymous: true` is set"
     configured = _endpoint(session, environ)
-    if configured == place.endpoint:
+    if configured == bucket.endpoint:
         keys = session.get_credentials()
         none = "no keys were found: see `aws configure`, AWS_ACCESS_KEY_ID, or the setting s3_profile"
         return session, keys, "" if keys else none
-    if not place.endpoint:
+    if not bucket.endpoint:
         return session, None, f"your keys are configured for {redact(configured)}, and this is in AWS"
     for profile in session.available_profiles:
         other = _session(profile)
-        if _endpoint(other, {}) == place.endpoint and (keys := other.get_credentials()):
+        if _endpoint(other, {}) == bucket.endpoint and (keys := other.get_credentials()):
             return other, keys, ""
     return (
         session,
         None,
         (
-            f"no keys are bound to {redact(place.endpoint)}: give a profile in ~/.aws/config its `endpoint_url`, "
+            f"no keys are bound to {redact(bucket.endpoint)}: give a profile in ~/.aws/config its `endpoint_url`, "
             "or set AWS_ENDPOINT_URL_S3 beside AWS_ACCESS_KEY_ID"
         ),
     )

@@ -44,7 +44,7 @@ def object_version(access: Access, key: str, wanted: str) -> dict[str, str]:
     Raises:
         NotFound, AccessDenied, AuthRequired
     """
-    where = redact(access.place.url(key))
+    where = redact(access.bucket.url(key))
     if wanted == "null":
         raise ResolveError(f"{where}: the version 'null' is replaced by the next write: leave `version` out")
     head = _head(access, key, wanted)
@@ -64,7 +64,7 @@ def folder_version(access: Access, prefix: str) -> dict[str, str]:
     """
     page = _page(access, prefix, access.client.list_objects_v2, {"MaxKeys": 1})
     if prefix and not page.get("Contents") and not page.get("IsTruncated"):
-        raise NotFound(f"{redact(access.place.url(prefix))}: no object's key begins with that")
+        raise NotFound(f"{redact(access.bucket.url(prefix))}: no object's key begins with that")
     return {"listing": "versions" if _keeps_versions(access, prefix) else "objects"}
 
 
@@ -94,7 +94,7 @@ def entry(access: Access, key: str, pinned: Mapping[str, str]) -> RemoteFile:
     """The one file of an object's pin."""
     head = _head(access, key, pinned.get("id", ""), pinned.get("etag", ""))
     version = _version({"VersionId": pinned.get("id", ""), "ETag": pinned.get("etag", "")})
-    checks = checksums(head, in_aws=not access.place.endpoint)
+    checks = checksums(head, in_aws=not access.bucket.endpoint)
     return RemoteFile(key.rpartition("/")[2], int(head["ContentLength"]), version=version, checks=checks)
 
 
@@ -104,7 +104,7 @@ def entries(access: Access, prefix: str, pinned: Mapping[str, str]) -> Iterator[
     for found in _versions(access, prefix) if pinned.get("listing") == "versions" else _objects(access, prefix):
         key, size = str(found.get("Key", "")), found.get("Size")
         if not key.startswith(prefix) or not isinstance(size, int) or size < 0:
-            where = redact(access.place.url(prefix))
+            where = redact(access.bucket.url(prefix))
             raise SourceError(f"{where}: its listing holds {shown(key)!r} of {size} bytes, which can't be")
         path = key.removeprefix(prefix)
         if path.endswith("/") and size == 0:
@@ -134,7 +134,7 @@ def _pages(
         marks: a parameter of the next question → what the page before calls it.
         lists: where a page has its entries.
     """
-    where = redact(access.place.url(prefix))
+    where = redact(access.bucket.url(prefix))
     began_with: set[tuple[str, str]] = set()
     empty = 0
     at: dict[str, str] = {}
@@ -162,7 +162,7 @@ def _page(access: Access, prefix: str, ask: Callable[..., Answer], more: Mapping
         page = ask(**access.wants, Prefix=prefix, **more)
     if "IsTruncated" not in page:
         # Any well-formed page with status 200, such as a login, would pass for an empty listing.
-        where = redact(access.place.url(prefix))
+        where = redact(access.bucket.url(prefix))
         raise SourceError(f"{where} answered something that is no listing of S3; check the `endpoint:`")
     return page
 
@@ -172,7 +172,7 @@ def _head(access: Access, key: str, version: str, etag: str = "") -> Answer:
     with access.asked(key):
         answer: Answer = access.client.head_object(**access.wants, Key=key, ChecksumMode="ENABLED", **bound)
     if "ContentLength" not in answer:
-        raise SourceError(f"{redact(access.place.url(key))}: its size is not told; check the `endpoint:`")
+        raise SourceError(f"{redact(access.bucket.url(key))}: its size is not told; check the `endpoint:`")
     return answer
 
 

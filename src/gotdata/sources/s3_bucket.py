@@ -16,7 +16,7 @@ _SAFE = "/!$&'()*,:;=@~"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Bucket:
     """A bucket, and how it is spoken to.
 
     Attributes:
@@ -27,7 +27,7 @@ class Place:
         anonymous: no keys may be used, even if there are some.
     """
 
-    bucket: str
+    name: str
     endpoint: str = ""
     region: str = ""
     addressing: str = "auto"
@@ -36,7 +36,7 @@ class Place:
 
     def url(self, key: str) -> str:
         """Absolute, and the same for everyone who reads it there. A name, fit to be shown; not what is sent."""
-        return f"{self.endpoint or 's3:/'}/{self.bucket}/{quote(key, safe=_SAFE, errors='surrogateescape')}"
+        return f"{self.endpoint or 's3:/'}/{self.name}/{quote(key, safe=_SAFE, errors='surrogateescape')}"
 
     def ref(self, key: str) -> Ref:
         """The canonical reference."""
@@ -47,15 +47,15 @@ class Place:
             "region": self.region,
             "requester_pays": "true" if self.requester_pays else "",
         }
-        return Ref(f"s3://{self.bucket}/{key}", tuple(item for item in sorted(options.items()) if item[1]))
+        return Ref(f"s3://{self.name}/{key}", tuple(item for item in sorted(options.items()) if item[1]))
 
 
 def is_folder(key: str) -> bool:
     return not key or key.endswith("/")
 
 
-def parse(ref: Ref) -> tuple[Place, str]:
-    """The place and the key, or (see ``is_folder``) the prefix, of a reference.
+def parse(ref: Ref) -> tuple[Bucket, str]:
+    """The bucket and the key, or (see ``is_folder``) the prefix, of a reference.
 
     Raises:
         ResolveError: it is none of S3, and why.
@@ -66,8 +66,8 @@ def parse(ref: Ref) -> tuple[Place, str]:
     match = re.fullmatch(r"(?is)s3://([a-z0-9][a-z0-9._-]{1,254})(?:/(.*))?", ref.url)
     if not match:
         raise ResolveError(f"{where} is no reference to S3: s3://BUCKET/KEY or s3://BUCKET/PREFIX/ is due")
-    bucket, key = match[1], match[2] or ""
-    if bucket.endswith("--x-s3"):
+    name, key = match[1], match[2] or ""
+    if name.endswith("--x-s3"):
         raise ResolveError(f"{where}: directory buckets (S3 Express One Zone) can't be read yet; copy it to another")
     if any(part in (".", "..") for part in key.split("/")):
         raise ResolveError(f"{where}: a key with '.' or '..' between slashes can't be asked for by HTTP")
@@ -79,15 +79,15 @@ def parse(ref: Ref) -> tuple[Place, str]:
     if not re.fullmatch(r"[a-z0-9-]{0,40}", region):
         raise ResolveError(f"{where}: {shown(region)!r} is no region: one such as eu-central-1 is due")
     endpoint = ref.option("endpoint")
-    place = Place(
-        bucket=bucket,
+    bucket = Bucket(
+        name=name,
         endpoint=endpoint_url(endpoint) if endpoint else "",
         region=region,
         addressing=addressing,
         anonymous=ref.flag("anonymous"),
         requester_pays=ref.flag("requester_pays"),
     )
-    return place, key
+    return bucket, key
 
 
 def endpoint_url(text: str) -> str:
