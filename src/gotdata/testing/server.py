@@ -25,12 +25,14 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``path`` as it was sent, query included. ``headers`` are keyed in lower case."""
+    """``path`` as it was sent, query included. ``headers`` are keyed in lower case. ``peer`` is the port of the
+    connection's other end."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     status: int = 0
+    peer: int = 0
 
 
 class Reply(NamedTuple):
@@ -307,7 +309,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _request(self, status: int = 0) -> Request:
-        return Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, status)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, self.path, headers, status, self.client_address[1])
 
     def finish(self) -> None:
         super().finish()
