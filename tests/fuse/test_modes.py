@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gotdata.fuse import protocol
-from gotdata.model import BLOCK
+from gotdata.model import BLOCK, Span
 
 if sys.platform != "linux":
     pytest.skip("mounts need Linux", allow_module_level=True)
 
+from gotdata.fuse import mounting
 from gotdata.fuse.opens import Opens
 from gotdata.testing.trees import MemoryTree
 
@@ -125,6 +127,19 @@ def held_open(point: Path) -> int:
     return os.open(point / "big", os.O_RDONLY)
 
 
+@contextlib.contextmanager
+def alone(mount: Mounted) -> Iterator[int]:
+    """An open file whose server is gone, and of which the kernel's cache has nothing."""
+    fd = held_open(mount.point)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.kill(mount.pid, signal.SIGKILL)
+    while not mounting.is_dead(mount.point):
+        os.sched_yield()
+    yield fd
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
 def test_switching_in_a_real_mount(root: None, mounted: Callable[..., Mounted]) -> None:
     mount = mounted({"big": BIG})
     first = held_open(mount.point)
@@ -140,10 +155,25 @@ def test_switching_in_a_real_mount(root: None, mounted: Callable[..., Mounted]) 
     assert view[:] == BIG
     os.close(third)
     view.close()
-    last = held_open(mount.point)
-    os.kill(mount.pid, signal.SIGKILL)
-    assert os.pread(last, len(BIG), 0) == BIG  # handed through: nobody is asked
-    os.close(last)
+    with alone(mount) as last:
+        assert os.pread(last, len(BIG), 0) == BIG  # handed through: nobody is asked
+
+
+def test_a_whole_file_is_read_without_the_server(root: None, planted: Callable[..., Mounted]) -> None:
+    mount = planted({"big": BIG})
+    mount.tree.complete(mount.id("big"))
+    mount.up()
+    with alone(mount) as fd:
+        assert os.pread(fd, len(BIG), 0) == BIG
+        with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as view:
+            assert view[:] == BIG
+
+
+def test_a_partial_file_is_not(mounted: Callable[..., Mounted]) -> None:
+    mount = mounted({"big": BIG})
+    mount.tree.ensure(mount.id("big"), Span(0, len(BIG)))
+    with alone(mount) as fd, pytest.raises(OSError, match=r"not connected|aborted"):
+        os.pread(fd, len(BIG), 0)
 
 
 def test_without_passthrough_files_are_opened_without_the_server(

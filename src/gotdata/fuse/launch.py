@@ -107,5 +107,6 @@ def _spawn(spec: Spec, fuse: io.FileIO, point: str) -> int:
                 os.statvfs(point)
                 return int(pid)
         log.seek(begin)
-        said = log.read().decode(errors="replace").splitlines()[-_LINES:]
-        raise DeliveryError(f"can't serve {point}: {'; '.join(said) or 'no answer'} (log: {spec.log})")
+        # Without tracebacks, whose lines are indented.
+        said = [line for line in log.read().decode(errors="replace").splitlines() if line[:1].strip()]
+        raise DeliveryError(f"can't serve {point}: {'; '.join(said[-_LINES:]) or 'no answer'} (log: {spec.log})")

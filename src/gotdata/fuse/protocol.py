@@ -177,7 +177,7 @@ def greeting(body: memoryview) -> Greeting:
 
 def welcome(kernel: Greeting) -> bytes:
     """The answer to INIT: what both can do. ``max_stack_depth`` 1 lets the mount be the lower layer of one overlay."""
-    flags = int(kernel.flags & ~Init(0))
+    flags = int(kernel.flags) & sum(Init)
     passthrough = bool(flags & Init.PASSTHROUGH)
     minor = min(kernel.minor, MINOR)
     low, high = flags & 0xFFFFFFFF, flags >> 32
