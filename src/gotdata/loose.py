@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -71,9 +72,9 @@ class Loose(Workbench):
             DeliveryError: something else is at ``dest``: nothing is overwritten.
         """
         began = time.monotonic()
-        tree, known, _ = self._captured(ref)
-        entries = list(tree.children(ROOT))
-        single = len(entries) == 1 and entries[0].kind is Kind.FILE and not ref.url.endswith("/")
+        tree, known, pin = self._captured(ref)
+        entries = list(islice(tree.children(ROOT), 2))
+        single = len(entries) == 1 and entries[0].kind is Kind.FILE and not _is_folder(pin)
         if sha256 and not single:
             raise ManifestError(f"--sha256 is for one file, and {shown(tree.name)} has {known.files}")
         self.ctx.reporter(Event("plan", dataset=tree.name, text="get", bytes=known.bytes, files=known.files))
@@ -142,6 +143,11 @@ def _claimed(wanted: Wanted, identity: str) -> Wanted:
     if wanted.identity.startswith("sha256:") and wanted.identity != identity:
         raise IntegrityError(f"{shown(wanted.name)}: its origin says {wanted.identity}, and {identity} was asked for")
     return replace(wanted, identity=identity)
+
+
+def _is_folder(pin: Pin) -> bool:
+    """What holds one file need not be that file. Sources name folders so, each in its way."""
+    return pin.ref.url.endswith("/") or pin.version.get("kind") == "folder"
 
 
 def _name(ref: Ref) -> str:

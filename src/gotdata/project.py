@@ -6,13 +6,16 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
+from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,9 +28,9 @@ from gotdata.errors import DeliveryError, IntegrityError, ManifestError, NotFoun
 from gotdata.hint import hint
 from gotdata.lock_texts import FOLDER, Texts
 from gotdata.manifest import Dataset, Manifest
-from gotdata.model import Node, Pin, Ref
+from gotdata.model import Level, Node, Pin, Ref
 from gotdata.outcome import Changes, Delivered, Drift, Fetched, Locked, Plan, State, Status, Verified
-from gotdata.paths import redact, target
+from gotdata.paths import clashes, redact, shown, target, unportable
 from gotdata.report import Event, Reporter, silent
 from gotdata.snapshot import Change, Draft, diff, hashed
 from gotdata.snapshot_index import Index
@@ -35,6 +38,8 @@ from gotdata.tree.locked import LockedTree
 from gotdata.verifying import learn, verify
 from gotdata.wire import Workbench
 
+ODD_NAMES = 5
+"""Warnings of one kind about one dataset, at most."""
 MOUNT = Mount()
 DELIVERIES: Mapping[str, Delivery] = {"mount": MOUNT, "copy": Copy()}
 
@@ -100,8 +105,9 @@ class Project:
             if old and old.snapshot == new.snapshot and old.origins == new.origins:
                 new = msgspec.structs.replace(new, blocks=old.blocks)
             self._keep(dataset.name, new, draft)
+            warnings = _odd_names(lambda: (entry.path for entry in self._texts.content(dataset.name, new)))
         change = "new" if old is None else "same" if old == new else "changed"
-        return self._outcome(dataset.name, change, new)
+        return replace(self._outcome(dataset.name, change, new), warnings=warnings)
 
     def _capture(self, dataset: Dataset, work: Path) -> tuple[tuple[Pin, ...], Draft]:
         """What the references of an entry hold now, its pins as every machine has them."""
@@ -211,7 +217,8 @@ class Project:
                 listed = ", ".join(one.name for one in stale)
                 raise IntegrityError(f"gotdata.lock does not cover {listed} as gotdata.yml has it; run `gotdata lock`")
             for dataset in stale:
-                self._locked(dataset, update=False)
+                for warning in self._locked(dataset, update=False).warnings:
+                    self._say("warning", dataset.name, f"{dataset.name}: {warning}")
             return [self._up(dataset, demand) for dataset in chosen]
 
     def _up(self, dataset: Dataset, demand: str) -> Delivered:
@@ -416,6 +423,7 @@ class Project:
             files, size, level = draft.files, draft.bytes, draft.level
             missing = size
         lazy = delivery.name == "mount"
+        hosts = self.bench.hosts(pins)
         return Plan(
             name=dataset.name,
             reference=pins[0].ref.url,
@@ -426,8 +434,9 @@ class Project:
             bytes=size,
             fetch=0 if lazy else missing,
             lazy=missing if lazy else 0,
-            hosts=self.bench.hosts(pins),
+            hosts=hosts,
             level=level,
+            warnings=tuple(filter(None, (_unheld(level), *map(_inside, hosts)))),
         )
 
     def diff(self, rev: str = "HEAD") -> list[Changes]:
@@ -495,8 +504,33 @@ def _digest(dataset: Dataset) -> str:
     return locks.digest(manifests.entry_digest_fields(dataset))
 
 
+def _odd_names(paths: Callable[[], Iterable[str]]) -> tuple[str, ...]:
+    """Names that are one name, or none, on another machine: the first few."""
+    found: list[str] = []
+    for first, second in islice(clashes(paths()), ODD_NAMES):
+        found.append(f"'{shown(first)}' and '{shown(second)}' are one name on macOS and Windows")
+    odd = ((path, reason) for path in paths() if (reason := unportable(path)))
+    for path, reason in islice(odd, ODD_NAMES):
+        found.append(f"'{shown(path)}' can't be a name on Windows: {reason}")
+    return tuple(found)
+
+
 def _unrooted(ref: Ref) -> Ref:
     return replace(ref, options=tuple(option for option in ref.options if option[0] != "root"))
+
+
+def _unheld(level: str) -> str:
+    return "" if level != Level.UNVERIFIED else "its origin gives nothing to hold the bytes to but their number"
+
+
+def _inside(host: str) -> str:
+    """A manifest from a stranger may name a machine that only we can reach."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        private = not ip_address(name).is_global
+    except ValueError:
+        private = name == "localhost" or "." not in name or name.endswith((".local", ".internal"))
+    return f"{host} is this machine or one of its own network: be sure that you want to ask it" if private else ""
 
 
 def _moved(new: Sequence[Pin], old: Sequence[Pin]) -> list[tuple[Pin, Pin]]:

@@ -155,8 +155,9 @@ class Workbench:
 
     def hosts(self, pins: Sequence[Pin]) -> tuple[str, ...]:
         """Who would be asked for the bytes of these pins; empty where they all lie on this machine."""
-        urls = [self.source(pin).url(pin, RemoteFile("", None)) for pin in pins if not here(pin.ref.url, self.settings)]
-        return tuple(dict.fromkeys(urlsplit(url).netloc for url in urls if not url.startswith("file:")))
+        away = [pin.ref for pin in pins if pin.source != "file" and not here(pin.ref.url, self.settings)]
+        places = [ref.option("endpoint") or ref.url for ref in away]
+        return tuple(dict.fromkeys(urlsplit("//" + place.partition("//")[2]).netloc for place in places))
 
     def sources(self) -> list[Known]:
         """What this install can read, and the command for what it can't yet."""

@@ -151,7 +151,7 @@ def test_a_pin_keeps_the_asked_url_and_not_the_signed_one(server: Server) -> Non
         ctx = context()
         source, pin = follow(Ref(url), ctx)
         [file] = source.files(pin, ctx)
-        assert (pin.ref.url, pin.namespace, file.at, file.path) == (url, url, url, "f.bin")
+        assert (pin.ref.url, pin.namespace, file.at, file.path) == (url, url, "", "f.bin")
         with source.read(pin, file, Span(3, 9), ctx) as stream:
             assert stream.readall() == BODY[3:9]
         assert {request.method for request in store.requests} == {"GET"}
@@ -204,3 +204,11 @@ def test_a_large_folder_is_listed_piece_by_piece(server: Server) -> None:
     next(files)
     assert len(server.requests) < 30, "what nobody has asked for yet is not looked at"
     assert sum(1 for _ in files) == 199
+
+
+def test_a_forged_locator_is_not_followed(server: Server) -> None:
+    server.put("d/f.bin", b"data")
+    for reference, path in ((server.at("d/"), "f.bin"), (server.at("d/f.bin"), "f.bin")):
+        _, pin = follow(Ref(reference), context())
+        forged = RemoteFile(path, 4, at="https://secret.example/f.bin")
+        assert SOURCE.url(pin, forged) == server.at("d/f.bin")

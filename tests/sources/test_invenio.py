@@ -6,7 +6,7 @@ import pytest
 
 from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials
-from gotdata.errors import AuthRequired, NoRanges, ResolveError, SourceError, UpstreamChanged
+from gotdata.errors import AuthRequired, IntegrityError, NoRanges, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.sources.invenio import Invenio
 from gotdata.testing.invenio_double import Repository
@@ -215,3 +215,9 @@ def test_a_changed_file_of_the_same_size_is_noticed_on_a_range(repository: Repos
     repository.put(id, "a", BODY[::-1])
     with pytest.raises(UpstreamChanged, match="checksum"):
         SOURCE.read(pin, file, Span(5, 10), context())
+
+
+def test_a_forged_locator_is_refused() -> None:
+    pin = Pin("invenio", Ref("invenio:https://zenodo.org/records/1"), "doi:10.5281/zenodo.1", {"record": "1"})
+    with pytest.raises(IntegrityError, match="edited"):
+        Invenio().url(pin, RemoteFile("f.bin", 4, at="https://zenodo.org.evil.example/records/1/files/f.bin"))

@@ -70,7 +70,9 @@ class Source(Protocol):
         """
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
-        """Where the file is, absolute, without secrets: for messages and as the store's key. No I/O."""
+        """Where the file is, absolute, without secrets: for messages and as the store's key. No I/O. It lies at or
+        below the place whose ``realm`` is the pin's, whatever ``file.at`` says: a lock may be forged, to have the bytes
+        behind somebody's key kept as everybody's."""
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         """Who may be served bytes that come this way: ``public`` where no request below this pin would carry a

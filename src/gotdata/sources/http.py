@@ -76,8 +76,7 @@ class Http:
         said = pin.version
         if "size" in said:
             checks = tuple(Checksum(name, said[name]) for name in _CHECKS if name in said)
-            at, version = pin.ref.url, said.get("version", "")
-            yield RemoteFile(said["name"], int(said["size"]), at=at, version=version, checks=checks)
+            yield RemoteFile(said["name"], int(said["size"]), version=said.get("version", ""), checks=checks)
             return
 
         def ask(entry: autoindex.Entry) -> RemoteFile:
@@ -94,7 +93,8 @@ class Http:
         return ctx.http.get(self.url(pin, file), span, size=file.size, version=file.version)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
-        return file.at or autoindex.below(pin.ref.url, file.path)
+        # Never from a locator: a forged one could have the bytes behind somebody's key kept as anybody's.
+        return pin.ref.url if "size" in pin.version else autoindex.below(pin.ref.url, file.path)
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         return ctx.credentials.realm(pin.ref.url)

@@ -14,6 +14,7 @@ from gotdata.context import Context
 from gotdata.errors import (
     AccessDenied,
     AuthRequired,
+    IntegrityError,
     NotFound,
     ResolveError,
     SourceError,
@@ -86,7 +87,7 @@ class Invenio:
         found = _listed(place, key, ctx)
         by_page = _sends_ranges_by_page(place, found, ctx)
         for file in found:
-            at = _page_of(place, file.path) if by_page or not file.at else file.at
+            at = _page_of(place, file.path) if by_page or not _is_ours(place, file.at) else file.at
             path = posixpath.basename(file.path) if key else file.path
             yield RemoteFile(path, file.size, at=at, version=file.version, checks=file.checks)
 
@@ -94,7 +95,7 @@ class Invenio:
         """The ETag of the repository's own store is ``md5:…``; where its files lie in S3, only the size is compared."""
         place = _pinned(pin)
         try:
-            response = ctx.http.get(file.at, span, size=file.size)
+            response = ctx.http.get(self.url(pin, file), span, size=file.size)
         except NotFound:
             # Of the two addresses that a file has, one or the other was broken at times.
             page = _page_of(place, pin.version.get("file", file.path))
@@ -107,6 +108,9 @@ class Invenio:
         return response
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
+        # A forged locator could have the bytes behind somebody's key kept as anybody's.
+        if not _is_ours(_pinned(pin), file.at):
+            raise IntegrityError(f"{redact(file.at)} is no address in {redact(pin.ref.url)}: the lock was edited")
         return file.at
 
     def realm(self, pin: Pin, ctx: Context) -> str:
@@ -114,6 +118,10 @@ class Invenio:
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         return ""
+
+
+def _is_ours(place: _Place, url: str) -> bool:
+    return url.startswith(f"{place.root}/")
 
 
 def recognise(url: str, ctx: Context) -> Ref | None:
