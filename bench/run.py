@@ -172,12 +172,13 @@ def measure(systems: list[System], rounds: int) -> dict[str, dict[str, float]]:
     return table
 
 
-def report(table: dict[str, dict[str, float]], names: list[str], mib: int) -> str:
+def report(table: dict[str, dict[str, float]], names: list[str], mib: int, load: float) -> str:
     units = {each.title: each.unit for each in (*MEASURES, *FIRST)}
     machine = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     who = "root" if os.getuid() == 0 else "not root"
     lines = [
-        f"{date.today()}, {machine}, {who}; big file {mib} MiB; medians. In brackets: speed relative to local.",
+        f"{date.today()}, {machine}, {who}, load {load:.1f} when it began; big file {mib} MiB; medians.",
+        "In brackets: speed relative to local.",
         "",
         f"| | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
@@ -203,6 +204,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=Path, help="a folder of the disk that is to be measured (default: the cache's)")
     given = parser.parse_args()
+    load, _, _ = os.getloadavg()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.work or cache, prefix="gotdata-bench-") as folder, ExitStack() as stack:
@@ -218,7 +220,7 @@ def main() -> None:
         else:
             print("rclone is not installed: its column is left out", file=sys.stderr)
         table = measure(systems, given.rounds)
-    text = report(table, [system.name for system in systems], given.mib)
+    text = report(table, [system.name for system in systems], given.mib, load)
     print(text)
     Path(__file__).with_name("RESULTS.md").write_text(f"# The last run of `make bench`\n\n{text}", "utf-8")
 
