@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from gotdata.measure import duration, size
 from gotdata.paths import shown
@@ -73,7 +73,11 @@ class Tally:
             self.files += 1
 
     def title(self, dataset: str) -> str:
-        return self.step if dataset in self.step else f"{dataset}: {self.step}" if self.step else dataset
+        return self.step if dataset in self.step.split() else ": ".join(filter(None, (dataset, self.step)))
+
+    @property
+    def files_said(self) -> str:
+        return f"{self.files:,} of {self.total_files:,} files" if self.total_files else ""
 
 
 @dataclass(slots=True)
@@ -121,30 +125,20 @@ class Lines:
     def _line(self, dataset: str, tally: Tally, seconds: float) -> str:
         rate = tally.bytes / seconds
         left = tally.total_bytes - tally.bytes
-        return shown(
-            ", ".join(
-                filter(
-                    None,
-                    (
-                        tally.title(dataset),
-                        _of(size(tally.bytes), size(tally.total_bytes) if tally.total_bytes else ""),
-                        f"{_of(f'{tally.files:,}', f'{tally.total_files:,}')} files" if tally.total_files else "",
-                        f"{size(rate)}/s" if tally.bytes else "",
-                        f"{duration(left / rate)} left" if left > 0 and rate else "",
-                    ),
-                )
-            )
+        facts = (
+            tally.title(dataset),
+            size(tally.bytes) + (f" of {size(tally.total_bytes)}" if tally.total_bytes else ""),
+            tally.files_said,
+            f"{size(rate)}/s" if rate else "",
+            f"{duration(left / rate)} left" if left > 0 and rate else "",
         )
+        return shown(", ".join(filter(None, facts)))
 
     def _write(self, line: str) -> None:
         if line:
             # A log that is gone or full is no reason to fail.
             with suppress(OSError, ValueError):
                 print(line, file=self._stream, flush=True)
-
-
-def _of(done: str, total: str) -> str:
-    return f"{done} of {total}" if total else done
 
 
 class Bars:
@@ -184,16 +178,16 @@ class Bars:
         if self._rich is None:
             self._rich = _rich(self._stream)
             self._rich.start()
-        if dataset not in self._tasks:
-            self._tasks[dataset] = self._rich.add_task("", total=None, files="")
-        files = f"{_of(f'{tally.files:,}', f'{tally.total_files:,}')} files" if tally.total_files else ""
-        self._rich.update(
-            self._tasks[dataset],
-            description=shown(tally.title(dataset)),
-            completed=tally.bytes,
-            total=tally.total_bytes or None,
-            files=files,
-        )
+        facts: dict[str, Any] = {
+            "description": shown(tally.title(dataset)),
+            "completed": tally.bytes,
+            "total": tally.total_bytes or None,
+            "files": tally.files_said,
+        }
+        if dataset in self._tasks:
+            self._rich.update(self._tasks[dataset], **facts)
+        else:
+            self._tasks[dataset] = self._rich.add_task(**facts)
 
 
 def _rich(stream: TextIO) -> RichProgress:
