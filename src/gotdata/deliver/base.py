@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gotdata.errors import DeliveryError
+from gotdata.errors import DeliveryError, ManifestError
 from gotdata.outcome import State
+from gotdata.paths import target_path
 from gotdata.report import Reporter, silent
 from gotdata.store.base import Held
 from gotdata.tree.base import Lazy
@@ -84,8 +85,15 @@ class Delivery(Protocol):
 
 
 def state_folder(root: Path) -> Path:
-    """``.gotdata/`` of a repository: receipts, logs, staging. It hides itself from git."""
+    """``.gotdata/`` of a repository: receipts, logs, staging. It hides itself from git.
+
+    Raises:
+        DeliveryError: a stranger's repository brought something else by that name.
+    """
     folder = root / ".gotdata"
+    for place in (folder, *(folder / name for name in ("receipts", "log", "staging", ".gitignore", "busy"))):
+        if place.is_symlink():
+            raise DeliveryError(f"{place} is a link: gotdata keeps its records there, and follows none; remove it")
     folder.mkdir(exist_ok=True)
     ignore = folder / ".gitignore"
     if not ignore.exists():
@@ -103,12 +111,21 @@ class Receipts:
         """By dataset. A receipt that can't be read is an error: what it stands for could not be undone."""
         if not self._folder.is_dir():
             return {}
+        state_folder(self._folder.parent.parent)
         return {path.stem: self._load(path) for path in sorted(self._folder.glob("*.json"))}
 
     def _load(self, path: Path) -> Receipt:
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Receipt)
-        except (OSError, msgspec.MsgspecError) as error:
+            receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
+            way = [receipt.target, *map(str, Path(receipt.target).parents)]
+            if (
+                receipt.name != path.stem
+                or target_path(receipt.target) != receipt.target
+                or set(receipt.folders) - {*way}
+            ):
+                raise ValueError("it names another place")
+            return receipt
+        except (OSError, ValueError, ManifestError, msgspec.MsgspecError) as error:
             raise DeliveryError(
                 f"{path}: not a receipt ({error}); undo what it stands for by hand, then delete it"
             ) from error
