@@ -19,6 +19,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from gotdata.errors import (
     AccessDenied,
@@ -74,7 +75,7 @@ def translated(where: str, unsigned: str = "") -> Iterator[None]:
         raise AuthRequired(f"{where}: {redact(str(error))}; {_SEE}") from error
     except (ParamValidationError, ValueError) as error:
         raise ResolveError(f"{where} can't be asked for: {redact(str(error))}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         # Such as an answer that is no S3 answer.
         raise SourceError(f"{where}: {redact(str(error))}; check the `endpoint:`") from error
 
