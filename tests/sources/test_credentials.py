@@ -152,6 +152,7 @@ def test_netrc_is_for_https_at_its_own_port_and_never_by_default(tmp_path: Path)
     assert not found.find("http://host/x")
     assert not found.find("https://host:8443/x")
     assert not found.find("https://elsewhere/x")
+    assert not found.find("https://default/x")
 
 
 def test_the_netrc_of_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

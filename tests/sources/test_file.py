@@ -182,7 +182,7 @@ def test_a_folder_that_may_not_be_read_is_access_denied(tmp_path: Path, monkeypa
     ],
 )
 def test_here_maps_the_longest_prefix(tmp_path: Path, url: str, found: str | None) -> None:
-    for path in ("mounted/x y", "cells/a"):
+    for path in ("mounted/x y", "mounted/base", "cells/a"):
         (tmp_path / path).mkdir(parents=True)
     here_is = {
         "https://archive/data": str(tmp_path / "mounted"),

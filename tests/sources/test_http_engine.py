@@ -620,6 +620,11 @@ def test_the_name_in_content_disposition_is_its_last_component(said: str, name: 
     assert name is None or found == name
 
 
+def test_the_md5_of_a_part_is_not_taken_for_that_of_the_whole(server: Server) -> None:
+    url = server.put("f", b"test", headers={"Content-MD5": "098f6bcd4621d373cade4e832627b4f6"})
+    assert engine().probe(url).checks == ()
+
+
 def test_md5_is_read_in_either_spelling() -> None:
     wanted = (Checksum("md5", "098f6bcd4621d373cade4e832627b4f6"),)
     for said in ("CY9rzUYh03PK3k6DJie09g==", "098f6bcd4621d373cade4e832627b4f6"):

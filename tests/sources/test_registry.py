@@ -83,3 +83,4 @@ def test_other_packages_add_sources(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_packages_cannot_take_our_names(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, "http", f"{__name__}:Sftp")
     assert type(registry.source("http")) is Http
+    assert registry.pick(Ref("https://zenodo.org/records/1")).name == "invenio", "nor the place in the order"

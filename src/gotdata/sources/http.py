@@ -87,7 +87,7 @@ class Http:
             url = autoindex.below(pin.ref.url, entry.path)
             return settle(url, entry.path, ctx.http.probe(url), ctx)
 
-        yield from _ahead(autoindex.walk(pin.ref.url, ctx.http), ask, ctx.settings.connections)
+        yield from ahead(autoindex.walk(pin.ref.url, ctx.http), ask, ctx.settings.connections)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         return ctx.http.get(self.url(pin, file), span, size=file.size, version=file.version)
@@ -159,7 +159,7 @@ def _web_page(url: str) -> SourceError:
     )
 
 
-def _ahead(items: Iterable[T], ask: Callable[[T], R], width: int) -> Iterator[R]:
+def ahead(items: Iterable[T], ask: Callable[[T], R], width: int) -> Iterator[R]:
     """``ask`` of each item, ``width`` at once, in their order; never more than a few held."""
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(width, "ask")
