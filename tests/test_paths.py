@@ -308,6 +308,8 @@ def test_a_secret_in_a_url_is_found_and_never_shown(url: str, seen: str) -> None
     [
         "https://h.org:8080/a@b?x=1",
         "https://h.org/@me/x",
+        "https://h.org/a//b:c@d",
+        "file:///:@",
         "doi:10.5281/zenodo.1",
         "https://h.org/token/x",
         "s3://b/k?versionId=1",

@@ -198,7 +198,7 @@ def _escaped(char: str) -> str:
     )
 
 
-_USER = re.compile(r"//(?:[^\s/?#]*|[^\s/?#@:]*:(?!\d+[/?#])\S{0,256})@")
+_USER = re.compile(r"(?<![^\s:])//(?:[^\s/?#]*|[^\s/?#@:]*:(?!\d+[/?#])\S{0,256})@")
 """Also where a password holds a slash that should be escaped. Bounded, as hostile text must not cost quadratic time."""
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#?\s]+)=([^&;#\s]+)")
 _SECRET = re.compile(

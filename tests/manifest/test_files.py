@@ -31,6 +31,7 @@ from gotdata.manifest import select
         (["x/*/z"], ["x/y/z"], ["x/z", "x/y/y/z"]),
         (["x/**/z"], ["x/z", "x/y/y/z"], ["z"]),
         (["a[0-9]?"], ["a1b"], ["ab1", "a1"]),
+        (["[]a]x", "\\[b"], ["]x", "ax", "[b"], ["[x", "b"]),
         (["\\#a", "\\!b"], ["#a", "!b"], ["a", "b"]),
         ([], ["a", "x/y"], []),
         (["*.bin"], ["two\nlines.bin", "two\nlines/a.bin", "x/y\n/a.bin"], ["a.bin\n"]),
@@ -59,7 +60,9 @@ def test_the_last_pattern_that_matches_decides(patterns: list[str], taken: list[
         ("***", "beside other characters"),
         ("a\\", "no pattern"),
         ("[z-a]", "no pattern"),
-        ("[a", "matches nothing"),
+        ("[a", "without its '\\]'"),
+        ("[]", "without its"),
+        ("a/[!]x", "without its"),
     ],
 )
 def test_what_is_no_pattern(pattern: str, why: str) -> None:

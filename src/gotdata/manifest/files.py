@@ -49,9 +49,9 @@ def check_pattern(pattern: str) -> None:
         raise ManifestError(f"'{pattern}' has more than {STARS} '*' in one name, or '**' in all: use several patterns")
     if any("**" in part and part != "**" for part in components):
         raise ManifestError(f"'{pattern}' has '**' beside other characters, where it means '*': write that")
+    if "[" in re.sub(r"\\.|\[[!^]?+\]?+[^]]*\]", "", bare):
+        raise ManifestError(f"'{pattern}' has a '[' without its ']': write \\[ for such a name")
     try:
-        (compiled,) = GitIgnoreSpec.from_lines([bare]).patterns
+        GitIgnoreSpec.from_lines([bare])
     except (ValueError, re.error) as error:
         raise ManifestError(f"'{pattern}' is no pattern: {error}") from error
-    if compiled.include is None:
-        raise ManifestError(f"'{pattern}' matches nothing")
