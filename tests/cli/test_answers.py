@@ -11,7 +11,7 @@ import pytest
 from gotdata import outcome
 from gotdata.cli.call import plain
 from gotdata.model import Ref
-from gotdata.outcome import Changes, Delivered, Fetched, Known, Locked, Plan, State, Status
+from gotdata.outcome import Changes, Delivered, Drift, Fetched, Known, Locked, Plan, State, Status, Verified
 from tests.cli.fakes import Line
 
 SNAPSHOT = "0123456789abcdef" * 4
@@ -223,3 +223,41 @@ def test_json_is_ascii_whatever_the_names(gotdata: Line) -> None:
     said = gotdata("diff", "--json")
     assert said.out.isascii()
     assert said.json[0]["added"] == ["zellen/\x9b\udcff"]
+
+
+EVIL = "\x1b[2J\x9b\n\u202e"
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("up", ["up"]),
+        ("status", ["status"]),
+        ("plan", ["plan"]),
+        ("lock", ["lock"]),
+        ("check", ["lock", "--check"]),
+        ("fetch", ["fetch", "cells"]),
+        ("diff", ["diff"]),
+        ("verify", ["verify"]),
+    ],
+)
+def test_a_terminal_obeys_nothing_that_a_remote_or_a_lock_says(gotdata: Line, method: str, args: list[str]) -> None:
+    kinds: dict[str, Any] = {
+        "up": Delivered,
+        "status": Status,
+        "plan": Plan,
+        "lock": Locked,
+        "check": Drift,
+        "fetch": Fetched,
+        "diff": Changes,
+        "verify": Verified,
+    }
+    kind = kinds[method]
+    samples = {"str": EVIL, "int": 1, "float": 1.0, "tuple[str, ...]": (EVIL,), "State": EVIL}
+    value = kind(**{item.name: samples[str(item.type)] for item in fields(kind)})
+    gotdata.project.answers[method] = value if method == "fetch" else [value]
+    said = gotdata(*args)
+    assert said.code in {0, 3}
+    assert "\\x1b[2J" in said.out
+    for line in said.out.splitlines():
+        assert line.isprintable()

@@ -10,7 +10,7 @@ import click
 from gotdata import manifest
 from gotdata.cli import verb, where
 from gotdata.cli.call import Call
-from gotdata.paths import redact, shown
+from gotdata.paths import redact
 
 
 @verb.verb("add", exits=verb.LOCAL)
@@ -26,7 +26,7 @@ def run(call: Call, reference: str, name: str, to: str, wish: str | None, option
     text = _from_root(reference, manifest.root_of(path))
     made = manifest.add(path, name, text, to, wish or "", dict(options))
     said = {"name": made.name, "from": redact(made.refs[0].url), "to": made.to, "as": made.as_}
-    line = f"{made.name}: {said['from']} will appear at {shown(made.to)}; next: `gotdata up {made.name}`"
+    line = f"{made.name}: {said['from']} will appear at {made.to}; next: `gotdata up {made.name}`"
     call.answer(said, [line])
 
 

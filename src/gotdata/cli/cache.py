@@ -11,7 +11,6 @@ import click
 from gotdata.cli import front, verb
 from gotdata.cli.call import Call
 from gotdata.measure import size
-from gotdata.paths import shown
 
 
 @verb.verb("info", exits=verb.LOCAL)
@@ -58,7 +57,7 @@ def lines(found: Any) -> Iterator[str]:
             value = "yes" if value else "no"
         elif isinstance(value, int):
             value = size(value) if name.endswith("bytes") or name in {"quota", "keep_free", "free"} else f"{value:,}"
-        yield f"{name.replace('_', ' '):{width}}  {shown(str(value))}"
+        yield f"{name.replace('_', ' '):{width}}  {value}"
 
 
 run = click.Group(

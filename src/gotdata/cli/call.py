@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from gotdata.cli import front
-from gotdata.paths import redact
+from gotdata.paths import redact, shown
 
 if TYPE_CHECKING:
     from gotdata.errors import GotdataError
@@ -90,7 +90,8 @@ class Call:
             self._progress = None
 
     def answer(self, found: Any, lines: Iterable[str]) -> None:
-        """Prints ``found`` as one JSON document where that is asked for, else the lines for people."""
+        """Prints ``found`` as one JSON document where that is asked for, else the lines for people: whatever remotes
+        and locks put into them, a terminal obeys none of it."""
         self.clear()
         # A reader who has enough and goes away changes nothing about how the verb ends.
         with suppress(BrokenPipeError):
@@ -98,7 +99,7 @@ class Call:
                 write_json(found)
             else:
                 for line in lines:
-                    print(line)
+                    print(shown(line))
             sys.stdout.flush()
 
     def refuse(self, error: GotdataError) -> None:

@@ -8,7 +8,6 @@ from gotdata.cli import verb, where
 from gotdata.cli.call import Call
 from gotdata.errors import NotFound
 from gotdata.model import Kind, Node, Span
-from gotdata.paths import shown
 from gotdata.tree.base import ROOT, Tree, find
 
 CHUNK = 8 << 20
@@ -23,7 +22,7 @@ def run(call: Call, place: str, options: where.Options) -> None:
     tree, path = where.tree(call, place, options)
     node = find(tree, path) if path else _only(tree, place)
     if node.kind is not Kind.FILE:
-        raise NotFound(f"{shown(place)} is a {node.kind}, not a file; `gotdata ls {shown(place)}` lists it")
+        raise NotFound(f"{place} is a {node.kind}, not a file; `gotdata ls {place}` lists it")
     for start in range(0, node.size, CHUNK):
         sys.stdout.buffer.write(tree.read(node.id, Span(start, min(start + CHUNK, node.size))))
     sys.stdout.buffer.flush()

@@ -10,7 +10,6 @@ from gotdata.cli import verb
 from gotdata.cli.call import Call
 from gotdata.measure import count
 from gotdata.outcome import Changes
-from gotdata.paths import shown
 
 
 @verb.verb("diff", exits=verb.LOCAL)
@@ -28,6 +27,6 @@ def lines(found: list[Changes]) -> Iterator[str]:
         yield f"{one.name}: +{count(added, 'file')}, {changed:,} changed, −{removed:,}"
         for mark, paths in (("+", one.added), ("~", one.changed), ("−", one.removed)):
             for path in paths:
-                yield f"  {mark} {shown(path)}"
+                yield f"  {mark} {path}"
     if not found:
         yield "no data changed"

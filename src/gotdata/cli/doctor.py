@@ -9,7 +9,6 @@ import click
 from gotdata.cli import verb
 from gotdata.cli.call import Call
 from gotdata.outcome import Finding
-from gotdata.paths import shown
 
 
 @verb.verb("doctor", exits=(0, 1, 2, 130))
@@ -28,6 +27,6 @@ def run(call: Call) -> None:
 def lines(found: list[Finding]) -> Iterator[str]:
     width = max(len(one.topic) for one in found)
     for one in found:
-        yield f"{'ok' if one.ok else '--'}  {one.topic:{width}}  {shown(one.seen)}"
+        yield f"{'ok' if one.ok else '--'}  {one.topic:{width}}  {one.seen}"
         if one.cure:
-            yield f"    {'':{width}}  → {shown(one.cure)}"
+            yield f"    {'':{width}}  → {one.cure}"

@@ -9,7 +9,6 @@ from gotdata.cli import verb
 from gotdata.cli.call import Call
 from gotdata.errors import ManifestError
 from gotdata.manifest.file import BINDER, NAME
-from gotdata.paths import shown
 
 
 @verb.verb("init", exits=verb.LOCAL)
@@ -22,7 +21,7 @@ def run(call: Call) -> None:
     path = folder / NAME
     with path.open("x", encoding="utf-8", newline="\n") as file:
         file.write(manifest.init_text())
-    call.answer({"path": path.absolute()}, [f"{shown(str(path))}: written; next: `gotdata add REF`, or edit it"])
+    call.answer({"path": path.absolute()}, [f"{path}: written; next: `gotdata add REF`, or edit it"])
 
 
 def _existing() -> Path | None:

@@ -10,7 +10,6 @@ from gotdata.cli import show, verb
 from gotdata.cli.call import Call
 from gotdata.measure import size
 from gotdata.outcome import Drift, Locked
-from gotdata.paths import shown
 
 DRIFTED = 3
 
@@ -45,11 +44,11 @@ def lines(locked: list[Locked]) -> Iterator[str]:
     yield from show.table(head, rows, right=(4, 5))
     for one in locked:
         for warning in one.warnings:
-            yield f"{one.name}: {shown(warning)}"
+            yield f"{one.name}: {warning}"
 
 
 def drifted(drifts: list[Drift]) -> Iterator[str]:
     for drift in drifts:
-        yield f"{drift.name}  {drift.kind}  {shown(drift.text)}"
+        yield f"{drift.name}  {drift.kind}  {drift.text}"
     if not drifts:
         yield "gotdata.lock is what gotdata.yml and the origins say."

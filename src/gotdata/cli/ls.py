@@ -11,7 +11,6 @@ from gotdata.cli.call import Call
 from gotdata.measure import size
 from gotdata.model import Kind
 from gotdata.outcome import Listed
-from gotdata.paths import shown
 from gotdata.tree.base import Tree, find
 
 
@@ -38,8 +37,8 @@ def entries(tree: Tree, path: str) -> Iterator[Listed]:
 
 
 def _name(one: Listed) -> str:
-    arrow = f" -> {shown(one.target)}" if one.kind == Kind.LINK else ""
-    return f"{shown(one.path.rpartition('/')[2])}{'/' if one.kind == Kind.DIR else ''}{arrow}"
+    arrow = f" -> {one.target}" if one.kind == Kind.LINK else ""
+    return f"{one.path.rpartition('/')[2]}{'/' if one.kind == Kind.DIR else ''}{arrow}"
 
 
 def _long(one: Listed) -> str:

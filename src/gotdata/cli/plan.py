@@ -10,7 +10,7 @@ from gotdata.cli import verb, where
 from gotdata.cli.call import Call
 from gotdata.measure import count, size
 from gotdata.outcome import Plan
-from gotdata.paths import redact, shown
+from gotdata.paths import redact
 
 
 @verb.verb("plan")
@@ -28,10 +28,10 @@ def run(call: Call, names: tuple[str, ...], options: where.Options, demand: str 
 
 def lines(plans: list[Plan]) -> Iterator[str]:
     for one in plans:
-        yield f"{shown(one.name)} → {shown(one.to)}  as {one.delivery}: {shown(one.why)}"
+        yield f"{one.name} → {one.to}  as {one.delivery}: {one.why}"
         yield f"  from {redact(one.reference)}"
         yield f"  {count(one.files, 'file')}, {size(one.bytes)}, {one.level}"
-        hosts = ", ".join(map(shown, one.hosts)) or "this machine"
+        hosts = ", ".join(one.hosts) or "this machine"
         yield f"  {size(one.fetch)} now and up to {size(one.lazy)} later, from {hosts}"
         for warning in one.warnings:
-            yield f"  warning: {shown(warning)}"
+            yield f"  warning: {warning}"

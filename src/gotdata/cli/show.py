@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gotdata.measure import count, duration, size
 from gotdata.outcome import Fetched
-from gotdata.paths import shown
 
 
 def snapshot(id: str) -> str:
@@ -16,7 +15,7 @@ def snapshot(id: str) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Iterator[str]:
     """Aligned columns; those in ``right`` to the right. Free text belongs into the last column."""
-    cells = [[*head], *([shown(cell) for cell in row] for row in rows)]
+    cells = [head, *rows]
     if len(cells) == 1:
         return
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -30,6 +29,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[in
 
 def fetched(one: Fetched) -> str:
     return (
-        f"{shown(one.name)}  {count(one.files, 'file')}, {size(one.bytes)} there, "
+        f"{one.name}  {count(one.files, 'file')}, {size(one.bytes)} there, "
         f"{size(one.moved)} moved, {duration(one.seconds)}"
     )

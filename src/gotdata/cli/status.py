@@ -8,7 +8,6 @@ from gotdata.cli import show, verb
 from gotdata.cli.call import Call
 from gotdata.measure import size
 from gotdata.outcome import Status
-from gotdata.paths import shown
 
 
 @verb.verb("status", exits=verb.LOCAL)
@@ -40,4 +39,4 @@ def lines(found: list[Status]) -> Iterator[str]:
     yield from show.table(head, rows, right=(5, 6, 7))
     for one in found:
         if one.why:
-            yield f"{one.name}: {shown(one.why)}"
+            yield f"{one.name}: {one.why}"

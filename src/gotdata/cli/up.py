@@ -14,7 +14,7 @@ from gotdata.cli import verb
 from gotdata.cli.call import Call
 from gotdata.measure import duration, size
 from gotdata.outcome import Delivered
-from gotdata.paths import redact, shown
+from gotdata.paths import redact
 
 
 @verb.verb("up")
@@ -53,11 +53,11 @@ def lines(delivered: list[Delivered]) -> Iterator[str]:
             f"{size(one.moved)} moved",
             duration(one.seconds),
             redact(one.source),
-            shown(one.licence),
+            one.licence,
         )
         yield f"{one.name} → {one.to}  {', '.join(filter(None, facts))}"
         if one.hint:
-            yield f"  {shown(one.hint)}"
+            yield f"  {one.hint}"
 
 
 @contextmanager

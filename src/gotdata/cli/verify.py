@@ -10,7 +10,6 @@ from gotdata.cli import verb
 from gotdata.cli.call import Call
 from gotdata.measure import count, size
 from gotdata.outcome import Verified
-from gotdata.paths import shown
 
 MISMATCH = 3
 
@@ -32,4 +31,4 @@ def lines(found: list[Verified]) -> Iterator[str]:
         verdict = f"{len(one.bad):,} BAD" if one.bad else "all as locked" if one.files else "nothing to read"
         yield f"{one.name}: {count(one.files, 'file')} read, {size(one.bytes)}, {one.absent:,} not here: {verdict}"
         for path in one.bad:
-            yield f"  bad: {shown(path)}"
+            yield f"  bad: {path}"
