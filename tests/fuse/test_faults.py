@@ -135,6 +135,23 @@ def test_bytes_found_wrong_leave_the_kernels_cache(mounted: Callable[..., Mounte
         os.close(fd)
 
 
+def test_bytes_reported_wrong_later_leave_the_kernels_cache(mounted: Callable[..., Mounted]) -> None:
+    """As where a file is hashed after its last block came, and nobody reads it any more."""
+    mount = mounted({"d/big": BIG, "other": b"other"})
+    with (mount.point / "d/big").open("rb", buffering=0) as file:
+        assert file.read(BLOCK) == BIG[:BLOCK]
+        mount.tree.lose(mount.id("d/big"))
+        mount.tree.doubt("d/big")
+        assert (mount.point / "other").read_bytes() == b"other"
+        mount.tree.fault(IntegrityError, "not what was locked")
+        while True:
+            try:
+                os.pread(file.fileno(), 4096, 0)
+            except OSError:
+                break
+    assert "warning: d/big is wrong" in mount.log()
+
+
 def test_what_the_store_lost_is_fetched_again(mounted: Callable[..., Mounted]) -> None:
     mount = mounted({"big": BIG})
     fd = os.open(mount.point / "big", os.O_RDONLY)

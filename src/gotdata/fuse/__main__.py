@@ -14,7 +14,7 @@ from gotdata.fuse import mounting, spec
 from gotdata.fuse.connection import Connection
 from gotdata.fuse.log import Log
 from gotdata.fuse.server import Server
-from gotdata.fuse.worker import serve_worker
+from gotdata.fuse.worker import reporter, serve_worker
 
 if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
@@ -48,7 +48,8 @@ def _unmount(target: str, log: Log) -> None:
 
 def _fetch(link: int, log: Log) -> None:
     told = spec.read(sys.stdin.buffer.read())
-    serve_worker(socket.socket(fileno=link), spec.tree(told.fetches, told.arguments), log)
+    sock = socket.socket(fileno=link)
+    serve_worker(sock, spec.tree(told.fetches, told.arguments, reporter(sock, log)), log)
 
 
 def main() -> None:

@@ -37,7 +37,10 @@ class Connection:
 
     def reply(self, unique: int, body: bytes = b"") -> bool:
         """Whether the kernel still wanted the answer. After a restart, or for an answer given twice, it doesn't."""
-        return self._write(protocol.OUT_HEADER.pack(protocol.OUT_HEADER.size + len(body), 0, unique), body)
+        try:
+            return self._write(protocol.OUT_HEADER.pack(protocol.OUT_HEADER.size + len(body), 0, unique), body)
+        except OSError as error:
+            return self.refuse(unique, error.errno or errno.EIO)
 
     def refuse(self, unique: int, number: int) -> bool:
         """Answers with an errno."""

@@ -10,10 +10,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from gotdata.errors import NotFound
-from gotdata.model import Node
+from gotdata.model import Node, Span
 from gotdata.store.base import Held
 from gotdata.store.window import Window
-from gotdata.tree.base import ROOT, Lazy
+from gotdata.tree.base import ROOT, Lazy, find
 
 if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
@@ -32,6 +32,8 @@ class File:
     held: Held
     used: float = 0.0
     window: Window = field(default_factory=Window)
+    served: Span | None = None
+    """A byte that a reader got while the file was not whole, and that the kernel may remember."""
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.held.close)
@@ -72,6 +74,10 @@ class Files:
                 return file.used + IDLE - now
             del self._files[id]
         return None
+
+    def find(self, path: str) -> int:
+        """The node at a path. Raises NotFound."""
+        return find(self._tree, path).id
 
     def name(self, id: int) -> str:
         """``dataset/path``, for messages."""

@@ -1,6 +1,7 @@
 """What a server and a worker say to each other, a packet each, over a socketpair of type SEQPACKET.
 
-Request: seq, node, start, stop, prefetch, pid.  Reply: seq, errno (0: the bytes are in the store), mark, message.
+Request: seq, node, start, stop, prefetch, pid.  Reply: seq, errno (0: the bytes are in the store), mark, message. A
+reply with seq 0 was not asked for: something was found wrong with the file whose path is the message.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 _REQUEST = struct.Struct("<QQQQQI")
 _REPLY = struct.Struct("<QiI")
-PACKET = 4096
+PACKET = 1 << 14
 
 
 class Mark(IntEnum):

@@ -38,9 +38,9 @@ class Meter:
             self._processes.popitem(last=False)
         if before <= self._warn < before + size:
             self._log(
-                f"warning: {self._dataset}: process {pid} ({_command(pid)}) has read more than {self._warn} bytes that "
-                "had to be fetched; if it walks the data unasked (an indexer, a backup, `git add .`), exclude the "
-                "folder there, or set max_fetch"
+                f"warning: {self._dataset}: {_named(pid)} has read more than {self._warn} bytes that had to be "
+                "fetched; if it walks the data unasked (an indexer, a backup, `git add .`), exclude the folder there, or "
+                "set max_fetch"
             )
 
 
@@ -53,8 +53,10 @@ def _process(thread: int) -> int:
     return next((int(line[5:]) for line in status.splitlines() if line.startswith("Tgid:")), thread)
 
 
-def _command(pid: int) -> str:
+def _named(pid: int) -> str:
+    if not pid:
+        return "a process outside of this container"
     try:
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+        return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text(errors='replace').strip()})"
     except OSError:
-        return "gone"
+        return f"process {pid}, which has ended,"

@@ -21,6 +21,8 @@ FOREVER = 1 << 31
 """Seconds that the kernel may remember names and attributes: they never change."""
 MAX_READ = 1 << 20
 NAME_LIMIT = 255
+BACKGROUND = 256
+"""READs that the kernel may have under way for its read-ahead: so many must hang before others wait for them."""
 BUFFER = 1 << 17
 """Bytes that hold any request of a kernel that was told ``max_write`` 4096."""
 
@@ -178,11 +180,11 @@ def greeting(body: memoryview) -> Greeting:
 def welcome(kernel: Greeting) -> bytes:
     """The answer to INIT: what both can do. ``max_stack_depth`` 1 lets the mount be the lower layer of one overlay."""
     flags = int(kernel.flags) & sum(Init)
-    passthrough = bool(flags & Init.PASSTHROUGH)
-    minor = min(kernel.minor, MINOR)
     low, high = flags & 0xFFFFFFFF, flags >> 32
     return _INIT_OUT.pack(
-        *(MAJOR, minor, kernel.max_readahead, low, 64, 48, _BLOCK, 1, MAX_READ // _BLOCK, 0, high, int(passthrough), 0)
+        *(MAJOR, min(kernel.minor, MINOR), kernel.max_readahead, low),
+        *(BACKGROUND, BACKGROUND * 3 // 4, _BLOCK, 1, MAX_READ // _BLOCK, 0, high),
+        *(1 if flags & Init.PASSTHROUGH else 0, 0),
     )
 
 

@@ -93,8 +93,16 @@ class Reads:
         if file.held.in_place:
             self._pool.submit(self._in_place, parked, file)
         else:
+            if file.served and file.held.pread(file.served) is None:
+                self._invalidate(request.node)
+                file.served = None
             self._fetch(parked, file.node.size, ahead)
         return None
+
+    def _invalidate(self, node: int) -> None:
+        """Has the kernel forget what it has of a file: it was evicted, or found wrong. In a thread: the kernel waits
+        there for pages that are being read, whose READs may not be answered yet."""
+        self._pool.submit(self._connection.notify, protocol.Notify.INVAL_INODE, protocol.invalidate(node))
 
     def _fetch(self, parked: Parked, size: int, ahead: int = 0) -> None:
         """Has whole blocks fetched; who wants the same ones as another waits with it."""
@@ -132,15 +140,16 @@ class Reads:
 
     def arrived(self, reply: Reply) -> None:
         """What a worker says."""
+        if not reply.seq:
+            self._invalidate(self._files.find(reply.message))
+            return
         flight = self._flights.get(reply.seq)
         if reply.errno:
             self._log(f"{self._files.name(flight.request.node) if flight else 'too late'}: {reply.message}")
-            if flight and reply.mark is Mark.WRONG:
-                # From a thread: it waits for pages that are being read, whose READs may not be answered yet.
-                what = protocol.invalidate(flight.request.node)
-                self._pool.submit(self._connection.notify, protocol.Notify.INVAL_INODE, what)
         if flight is None:
             return
+        if reply.mark is Mark.WRONG:
+            self._invalidate(flight.request.node)
         self._forget(flight)
         for parked in flight.waiting:
             if reply.errno:
@@ -240,4 +249,6 @@ def _exactly(file: File, span: Span) -> bytes | None:
     data = file.held.pread(span)
     if data is not None and len(data) != span.size:
         raise StoreError(f"the store gave {len(data)} bytes where {span.size} were due; run `gotdata cache fsck`")
+    if data and not (file.held.whole or file.held.in_place):
+        file.served = Span(span.start, span.start + 1)
     return data

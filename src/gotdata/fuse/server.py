@@ -78,12 +78,10 @@ class Server:
         try:
             while not self._connection.closed:
                 for fd, _ in self._poll.poll(self._patience()):
-                    if fd == self._connection.fd:
-                        request = self._connection.receive()
-                        if request is not None:
-                            self._dispatch(request)
-                    else:
-                        self._hear(fd)
+                    try:
+                        self._turn(fd)
+                    except Exception as error:
+                        self._log.unexpected(self._spec.dataset, error)
                 if full != self._reads.full:
                     full = not full
                     self._poll.modify(self._connection.fd, 0 if full else select.POLLIN)
@@ -91,6 +89,12 @@ class Server:
             self._reads.close()
             for worker in self._workers:
                 worker.close()
+
+    def _turn(self, fd: int) -> None:
+        if fd != self._connection.fd:
+            self._hear(fd)
+        elif request := self._connection.receive():
+            self._dispatch(request)
 
     def _patience(self) -> float | None:
         """Milliseconds until something is due by itself."""
@@ -122,8 +126,10 @@ class Server:
 
     def _hear(self, fd: int) -> None:
         worker = self._listening[fd]
-        replies = worker.receive()
-        self._listen(worker)
+        try:
+            replies = worker.receive()
+        finally:
+            self._listen(worker)
         for reply in replies:
             self._reads.arrived(reply)
 

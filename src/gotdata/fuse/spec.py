@@ -7,11 +7,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from typing import Any, cast
 
 import msgspec
 
 from gotdata.errors import DeliveryError
+from gotdata.report import Reporter, silent
 from gotdata.tree.base import Lazy
 
 if sys.platform != "linux":
@@ -27,7 +29,7 @@ class Spec:
         log: the file that the processes write to.
         opens: ``module:function`` that gives the server its tree: names and what the store holds, no network.
         fetches: ``module:function`` that gives a worker its tree, on which ``ensure`` is called.
-        arguments: keyword arguments for both.
+        arguments: keyword arguments for both. A factory with a parameter ``reporter`` is handed one as well.
         mtime: seconds, the same for every entry.
         bytes: of all files together, for statfs; ``files`` likewise.
         xattrs: of every entry, ``user.gotdata.…`` → value. ``user.gotdata.identity`` is added to each file.
@@ -66,7 +68,7 @@ def pipe(spec: Spec) -> int:
     return fd
 
 
-def tree(factory: str, arguments: Mapping[str, Any]) -> Lazy:
+def tree(factory: str, arguments: Mapping[str, Any], reporter: Reporter = silent) -> Lazy:
     """What a factory gives.
 
     Raises:
@@ -77,4 +79,5 @@ def tree(factory: str, arguments: Mapping[str, Any]) -> Lazy:
         make = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise DeliveryError(f"no tree can be made by {factory!r}: {error}") from error
-    return cast("Lazy", make(**arguments))
+    reports = {"reporter": reporter} if "reporter" in signature(make).parameters else {}
+    return cast("Lazy", make(**arguments, **reports))

@@ -11,6 +11,7 @@ from gotdata.errors import GotdataError, IntegrityError, UpstreamChanged
 from gotdata.fuse.link import PACKET, Mark, Reply, Request
 from gotdata.fuse.log import Log
 from gotdata.model import Span
+from gotdata.report import Event, Reporter
 from gotdata.tree.base import Lazy
 
 THREADS = 32
@@ -22,6 +23,20 @@ def serve_worker(sock: socket.socket, tree: Lazy, log: Log, threads: int = THREA
     while packet := sock.recv(PACKET):
         pool.submit(_answer, sock, tree, Request.unpack(packet), log)
     pool.shutdown(wait=False, cancel_futures=True)
+
+
+def reporter(sock: socket.socket, log: Log) -> Reporter:
+    """Writes warnings down. One about a file may be that it was found wrong only now that it is whole: the kernel must
+    not keep what it has of it."""
+
+    def report(event: Event, /) -> None:
+        if event.kind == "warning":
+            log(f"warning: {event.text}")
+            if event.path:
+                with contextlib.suppress(ConnectionError):
+                    sock.send(Reply(0, errno.EIO, Mark.WRONG, event.path).pack())
+
+    return report
 
 
 def _answer(sock: socket.socket, tree: Lazy, request: Request, log: Log) -> None:

@@ -36,20 +36,20 @@ class Worker:
         self.sock: socket.socket | None = None
 
     def send(self, request: Request) -> None:
+        """Raises OSError where no process can be started."""
         self._queue.append(request)
         self._pump()
 
     def _pump(self) -> None:
         while self._queue and len(self._sent) < WINDOW:
-            request = self._queue.popleft()
-            if not self._wanted(request.seq):
+            if not self._wanted(self._queue[0].seq):
+                self._queue.popleft()
                 continue
-            if self.sock is None:
-                self._start()
-            assert self.sock is not None
+            sock = self.sock or self._start()
+            request = self._queue.popleft()
             self._sent[request.seq] = request
             try:
-                self.sock.send(request.pack())
+                sock.send(request.pack())
             except OSError:
                 return  # it died; ``receive`` will see the end of the stream and send again
 
@@ -69,7 +69,7 @@ class Worker:
         self._pump()
         return [reply]
 
-    def _start(self) -> None:
+    def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         spec = pipe(self._spec)
         try:
@@ -83,6 +83,7 @@ class Worker:
             theirs.close()
         ours.setblocking(False)
         self.sock = ours
+        return ours
 
     def _died(self) -> list[Reply]:
         status = self._end(1.0)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gotdata import errors
 from gotdata.model import BLOCK, Kind, Node, Span
+from gotdata.report import Event, Reporter, silent
 from gotdata.tree.base import ROOT
 
 if sys.platform == "win32":
@@ -54,8 +55,8 @@ class MemoryHeld:
 class MemoryTree:
     """Fulfils ``tree.base.Lazy``. What happens to it in one process is seen by all that opened the same folder."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: str | Path, reporter: Reporter = silent) -> None:
+        self._folder, self._reporter = Path(folder), reporter
         rows = json.loads((self._folder / "index.json").read_text())
         self._nodes = {row[0]: replace(Node(*row), kind=Kind(row[3])) for row in rows}
         self._children: dict[int, dict[str, Node]] = defaultdict(dict)
@@ -163,6 +164,9 @@ class MemoryTree:
             file.write(source.read(BLOCK))
         with (self._folder / "fetched").open("a") as log:
             log.write(f"{id} {block}\n")
+        doubt = self._folder / "doubt"
+        if doubt.exists():
+            self._reporter(Event("warning", path=doubt.read_text(), text=f"{doubt.read_text()} is wrong"))
 
     def fetched(self) -> list[tuple[int, int]]:
         """Node and block of everything that was fetched, in order."""
@@ -190,6 +194,10 @@ class MemoryTree:
     def fault(self, kind: type[errors.GotdataError], message: str) -> None:
         """Fetching fails from now on."""
         (self._folder / "fault").write_text(json.dumps([kind.__name__, message]))
+
+    def doubt(self, path: str) -> None:
+        """Whenever something is fetched from now on, this file is reported to be wrong."""
+        (self._folder / "doubt").write_text(path)
 
     def no_fault(self) -> None:
         (self._folder / "fault").unlink()
@@ -219,6 +227,6 @@ def _pass(gate: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_SH)
 
 
-def open_tree(folder: str) -> MemoryTree:
+def open_tree(folder: str, reporter: Reporter = silent) -> MemoryTree:
     """A factory for ``fuse.spec``."""
-    return MemoryTree(folder)
+    return MemoryTree(folder, reporter)
