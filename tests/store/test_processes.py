@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import random
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
@@ -98,6 +99,26 @@ def test_processes_that_read_one_file_fetch_each_block_once(tmp_path: Path, shar
     asked = Logged(shared).asked()
     assert sum(span.size for span in asked) == SIZE
     assert sorted(asked)[0].start == 0
+
+
+@linux_only
+def test_what_another_process_brought_meanwhile_is_not_fetched(tmp_path: Path, shared: Path) -> None:
+    """Another opening of the same files stands for another process: its locks are its own."""
+    store = Store.open(tmp_path / "store", SETTINGS)
+    file = wanted(Logged(shared), size=SIZE)
+    other = store.create(file, file.origins[0])
+    assert other is not None
+    assert other.take(0, 4)
+    data = memoryview(shared.read_bytes())
+    with ThreadPoolExecutor(1) as thread, Reader(store, SETTINGS) as reader:
+        waiting = thread.submit(reader.ensure, file, Span(0, 4 * BLOCK))
+        for block in (0, 2):
+            other.write(block, data[block * BLOCK : (block + 1) * BLOCK])
+        assert Logged(shared).asked() == []
+        other.drop(0, 4)
+        waiting.result()
+    other.close()
+    assert Logged(shared).asked() == [Span(BLOCK, 2 * BLOCK), Span(3 * BLOCK, 4 * BLOCK)]
 
 
 def fetch_and_wait(root: Path, path: Path, gate: Event) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial as bind
 
-from gotdata.errors import IntegrityError, NoRanges, SourceUnavailable
+from gotdata.errors import IntegrityError, NoRanges, SourceUnavailable, StoreError
 from gotdata.model import BLOCK, Span
 from gotdata.origin import BLOCK_HASHED, Origin, Wanted
 from gotdata.paths import redact, shown
@@ -17,7 +17,9 @@ from gotdata.store import disk
 from gotdata.store.partial import Partial
 from gotdata.store.pool import Pool
 from gotdata.store.stream import Steady
+from gotdata.store.verify import Verdict
 
+_READ = 1 << 20
 _POLL = 0.02
 """Seconds between two looks at whether another process has brought a block."""
 
@@ -61,6 +63,8 @@ class Filling:
     def __init__(self, wanted: Wanted, origin: Origin, partial: Partial, means: Means, sparse: bool) -> None:
         self.wanted, self.origin, self.partial = wanted, origin, partial
         self.finishing = threading.Lock()
+        dataset, _, path = wanted.name.partition("/")
+        self._named = (dataset, path)
         self._users = 0
         self._means = means
         self._unit = BLOCK_HASHED // BLOCK if wanted.blocks else 1
@@ -93,7 +97,8 @@ class Filling:
                 fresh = [Piece(start, end) for start, end in _runs(due, step)]
             self._flying += fresh
         for piece in fresh:
-            pool.submit(bind(self._run, piece))
+            if not pool.submit(bind(self._run, piece)):
+                self._end(piece, SourceUnavailable("the reading engine was closed"))
         return coming + fresh
 
     def bring(self, first: int, stop: int, pool: Pool, step: int, deadline: float | None) -> None:
@@ -129,6 +134,28 @@ class Filling:
     def idle(self) -> bool:
         return not (self._flying or self._users)
 
+    def read(self, pool: Pool, step: int, width: int) -> Verdict:
+        """Reads the whole file in order while it comes, in pieces of ``step``, and up to ``width`` of them at once."""
+        verdict = Verdict(self.wanted, self.origin)
+        if verdict.unknown:
+            text = f"its {verdict.unknown} can't be computed here: pip install {verdict.unknown}"
+            self._means.reporter(Event("warning", *self._named, text=f"{shown(self.wanted.name)}: {text}"))
+        buffer = memoryview(bytearray(_READ))
+        at = 0
+        for first in range(0, self.units, step):
+            stop = min(first + step, self.units)
+            self.want(first, min(first + 2 * width * step, self.units), pool, step)
+            self.bring(first, stop, pool, step, None)
+            end = min(stop * self.unit_bytes, self.wanted.size)
+            while at < end:
+                self._means.pause(0)
+                count = disk.pread_into(self.partial.fd, buffer[: end - at], at)
+                if not count:
+                    raise StoreError(f"{self.partial.data} is shorter than it was; run `gotdata cache fsck`")
+                verdict.update(buffer[:count])
+                at += count
+        return verdict
+
     def hold(self) -> None:
         """Its files stay open until as many calls of ``release``."""
         with self._changed:
@@ -162,6 +189,9 @@ class Filling:
                 self._whole_only = self._in_order = True
             error = caught
         self._means.ended(self)
+        self._end(piece, error)
+
+    def _end(self, piece: Piece, error: BaseException | None) -> None:
         with self._changed:
             piece.error = piece.error or error
             self._flying.remove(piece)
@@ -237,8 +267,7 @@ class Filling:
                 if not (disk.is_full(error) and self._means.evict(len(view))):
                     raise
                 self.partial.write(unit * self._unit, view)
-        dataset, _, path = self.wanted.name.partition("/")
-        self._means.reporter(Event("fetched", dataset=dataset, path=path, bytes=len(view)))
+        self._means.reporter(Event("fetched", *self._named, bytes=len(view)))
 
 
 def _runs(units: list[int], step: int) -> list[tuple[int, int]]:

@@ -31,6 +31,7 @@ class Partial:
         self._settled = 0
         self.fresh = False
         """It was made just now."""
+        self._writing = threading.Lock()
         self._closing = threading.Lock()
         making = os.O_RDWR | (os.O_CREAT if create else 0)
         self.fd = open_marked(data, making, create)
@@ -98,7 +99,8 @@ class Partial:
         """Writes whole blocks from ``block`` on, then records them. Raises OSError, and then they are not recorded."""
         count = -(-len(data) // BLOCK)
         checks = b"".join(check(self.key, block + i, data[i * BLOCK : (i + 1) * BLOCK]) for i in range(count))
-        disk.pwrite(self.fd, data, block * BLOCK)
+        with self._writing:  # the kernel lets in one writer of a file at a time, and the others spin
+            disk.pwrite(self.fd, data, block * BLOCK)
         disk.pwrite(self._map_fd, checks, block * CHECK)
         self._good[block : block + count] = b"\1" * count
 

@@ -21,16 +21,18 @@ class Pool:
         self._idle = 0
         self._closed = False
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job) -> bool:
+        """Whether it will be done: not once the pool was closed."""
         with self._changed:
             if self._closed:
-                raise RuntimeError("closed")
+                return False
             self._jobs.append(job)
             if self._idle < len(self._jobs) and len(self._threads) < self._size:
                 thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
             self._changed.notify()
+            return True
 
     def close(self, patience: float = 1.0) -> None:
         """Drops what has not begun, and waits a little for what has."""

@@ -23,12 +23,12 @@ from gotdata.settings import Settings
 from gotdata.store import disk
 from gotdata.store.base import Held
 from gotdata.store.filling import Filling, Means
-from gotdata.store.held import LocalHeld, in_place
-from gotdata.store.keys import digest, partial_key
-from gotdata.store.partial import Partial
+from gotdata.store.held import in_place
+from gotdata.store.keys import partial_key
 from gotdata.store.pool import Pool
+from gotdata.store.save import saving
 from gotdata.store.store import Store, content_keys
-from gotdata.store.verify import Verdict, strong
+from gotdata.store.verify import Verdict, verify_in_place
 
 T = TypeVar("T")
 
@@ -36,7 +36,6 @@ AHEAD = 32
 """Requests for which nobody waits yet, at most; more are not begun."""
 _STEPS = (4 << 20, 32 << 20)
 """Bytes of one request's stream, at least and at most, where more than that is asked."""
-_READ = 1 << 20
 _DOWN = 30.0
 """Seconds for which a host that failed is asked after the others."""
 _OPEN = 128
@@ -108,7 +107,7 @@ class Reader:
         """
         if held := in_place(wanted):
             try:
-                self._verify_in_place(wanted, held)
+                verify_in_place(wanted, held, self._store.verdicts)
             except BaseException:
                 held.close()
                 raise
@@ -121,7 +120,13 @@ class Reader:
 
         Raises: as ``whole``.
         """
-        self._mirrors(wanted, lambda origin, _: self._save(wanted, origin, dest), None)
+        means = replace(self._means, room=lambda size: None, evict=lambda size: 0, ended=lambda filling: None)
+
+        def attempt(origin: Origin, _: float | None) -> None:
+            with saving(wanted, origin, dest, means) as filling:
+                self._read(filling).judge()
+
+        self._mirrors(wanted, attempt, None)
 
     def close(self) -> None:
         self._closing.set()
@@ -236,7 +241,8 @@ class Reader:
             if self._closing.is_set() or filling.finishing.locked() or not filling.partial.complete():
                 return
             filling.hold()
-            self._finishing.submit(bind(self._finish_quietly, filling))
+            if not self._finishing.submit(bind(self._finish_quietly, filling)):
+                filling.release()
 
     def _finish_quietly(self, filling: Filling) -> None:
         try:
@@ -244,9 +250,9 @@ class Reader:
                 self._finish(filling)
         except SourceUnavailable:
             pass  # closed meanwhile
-        except GotdataError as error:
+        except BaseException as error:
             dataset, _, path = filling.wanted.name.partition("/")
-            self._reporter(Event("warning", dataset=dataset, path=path, text=str(error)))
+            self._reporter(Event("warning", dataset=dataset, path=path, text=str(error) or repr(error)))
         finally:
             filling.release()
 
@@ -256,7 +262,7 @@ class Reader:
         with filling.finishing:
             if partial.gone:
                 return
-            verdict = self._digest(filling)
+            verdict = self._read(filling)
             while not partial.take(partial.blocks, partial.blocks + 1):
                 self._pause(_POLL)
             try:
@@ -274,78 +280,14 @@ class Reader:
                 partial.drop(partial.blocks, partial.blocks + 1)
                 self._retire(filling)
 
+    def _read(self, filling: Filling) -> Verdict:
+        return filling.read(self._background, self._step(filling, filling.wanted.size // 4), self._settings.connections)
+
     def _retire(self, filling: Filling) -> None:
         """Its files, open here, would keep the object from eviction."""
         with self._lock:
             for key in [key for key, one in self._fillings.items() if one is filling]:
                 self._fillings.pop(key).close()
-
-    def _digest(self, filling: Filling) -> Verdict:
-        """Reads a file in order while it comes."""
-        wanted, size = filling.wanted, filling.unit_bytes
-        verdict = Verdict(wanted, filling.origin)
-        if verdict.unknown:
-            dataset, _, path = wanted.name.partition("/")
-            text = f"{shown(wanted.name)}: its {verdict.unknown} can't be computed here: pip install {verdict.unknown}"
-            self._reporter(Event("warning", dataset=dataset, path=path, text=text))
-        step = self._step(filling, wanted.size // 4)
-        buffer = memoryview(bytearray(_READ))
-        for first in range(0, filling.units, step):
-            stop = min(first + step, filling.units)
-            far = min(first + step * 2 * self._settings.connections, filling.units)
-            filling.want(first, far, self._background, step)
-            filling.bring(first, stop, self._background, step, None)
-            self._read(filling.partial, Span(first * size, min(stop * size, wanted.size)), buffer, verdict)
-        return verdict
-
-    def _read(self, partial: Partial, span: Span, buffer: memoryview, verdict: Verdict) -> None:
-        at = span.start
-        while at < span.stop:
-            if self._closing.is_set():
-                raise SourceUnavailable(_CLOSED)
-            count = disk.pread_into(partial.fd, buffer[: span.stop - at], at)
-            if not count:
-                raise StoreError(f"{partial.data} is shorter than it was; run `gotdata cache fsck`")
-            verdict.update(buffer[:count])
-            at += count
-
-    def _verify_in_place(self, wanted: Wanted, held: LocalHeld) -> None:
-        verdict = Verdict(wanted, wanted.origins[0])
-        if not strong(wanted.identity) or verdict.unknown:
-            return
-        facts = held.stat
-        place = digest(
-            "local", held.path, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, wanted.identity
-        )
-        if self._store.verdicts.get(place):
-            return
-        for start in range(0, held.size, _READ):
-            verdict.update(held.pread(Span(start, start + _READ)))
-        verdict.judge()
-        self._store.verdicts.put(place, verdict.sha256())
-
-    def _save(self, wanted: Wanted, origin: Origin, dest: Path) -> None:
-        data, map = (dest.with_name(f".{dest.name}.gotdata-{kind}") for kind in ("part", "map"))
-        with disk.told(f"writing {data}"):
-            sparse = disk.keeps_holes(dest.parent)
-            partial = Partial(data, map, partial_key(wanted, origin), wanted.size, 0o666, sparse)
-        means = replace(self._means, room=lambda size: None, evict=lambda size: 0, ended=lambda filling: None)
-        filling = Filling(wanted, origin, partial, means, sparse)
-        try:
-            verdict = self._digest(filling)
-            try:
-                verdict.judge()
-            except IntegrityError:
-                data.unlink()
-                map.unlink()
-                raise
-            with disk.told(f"writing {dest}"):
-                disk.sync(partial.fd)
-                data.replace(dest)
-                disk.sync_folder(dest.parent)
-                map.unlink()
-        finally:
-            filling.close(SourceUnavailable(_CLOSED))
 
     def _told(self) -> AbstractContextManager[None]:
         return disk.told(f"using the store {self._store.root}")

@@ -9,10 +9,14 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from gotdata.errors import IntegrityError
-from gotdata.model import Checksum
+from gotdata.model import Checksum, Span
 from gotdata.origin import Origin, Wanted
 from gotdata.paths import redact, shown
+from gotdata.store.grants import Grants
+from gotdata.store.held import LocalHeld
+from gotdata.store.keys import digest
 
+_READ = 1 << 20
 STRONG = ("sha256", "sha512", "blake3")
 
 
@@ -100,9 +104,29 @@ class Verdict:
             if got != claim:
                 raise IntegrityError(
                     f"{shown(self._wanted.name)}: {redact(self._origin.url)} is not what was locked: expected {claim}, "
-                    f"got {got}; it was put aside. Try another mirror, or `gotdata lock --update` if that was meant"
+                    f"got {got}; try another mirror, or `gotdata lock --update` if that was meant"
                 )
 
     def identities(self) -> tuple[str, ...]:
         """The strong identities that the file was found to have."""
         return tuple(f"{name}:{self._hashes[name].hexdigest()}" for name in STRONG if name in self._hashes)
+
+
+def verify_in_place(wanted: Wanted, held: LocalHeld, verdicts: Grants) -> None:
+    """Hashes a file where it lies, if its identity says what it must be, and remembers the verdict.
+
+    Raises:
+        IntegrityError: it is another.
+        UpstreamChanged: it changed meanwhile.
+    """
+    verdict = Verdict(wanted, wanted.origins[0])
+    if not strong(wanted.identity) or verdict.unknown:
+        return
+    now = held.stat
+    key = digest("local", held.path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, wanted.identity)
+    if verdicts.get(key):
+        return
+    for start in range(0, held.size, _READ):
+        verdict.update(held.pread(Span(start, start + _READ)))
+    verdict.judge()
+    verdicts.put(key, verdict.sha256())
