@@ -7,12 +7,12 @@ def size(count: float) -> str:
     """Bytes in SI units: ``0 B``, ``999 B``, ``1.5 kB``, ``41 MB``, ``312 GB``."""
     if count < 999.5:
         return f"{count:.0f} B"
-    unit = "B"
-    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
+    units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+    count /= 1000
+    while count >= 999.5 and len(units) > 1:
         count /= 1000
-        if count < 999.5:
-            break
-    return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+        del units[0]
+    return f"{count:.1f} {units[0]}" if count < 9.95 else f"{count:.0f} {units[0]}"
 
 
 def duration(seconds: float) -> str:

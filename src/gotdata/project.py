@@ -236,7 +236,8 @@ class Project:
             if not receipt or receipt.target != dataset.to:
                 MOUNT.heal(place)
                 check_free(place)
-            self._say("plan", name, f"{delivery.name} {name}", bytes=known.bytes, files=known.files)
+            if delivery is not MOUNT:
+                self._say("plan", name, f"{delivery.name} {name}", bytes=known.bytes, files=known.files)
             job = Job(
                 name=name,
                 tree=tree,
@@ -306,8 +307,7 @@ class Project:
         """Makes room for a successor."""
         if receipt:
             state, _ = self._delivery(receipt).state(self._root, receipt)
-            self._delivery(receipt).down(self._root, receipt, lazy=state is State.BROKEN)
-            self._receipts.forget(receipt.name)
+            self._take_down(receipt, lazy=state is State.BROKEN)
 
     def _spec(self, name: str, known: locks.Locked, arguments: Mapping[str, Any]) -> Any:
         from gotdata.fuse.spec import Spec
@@ -349,10 +349,19 @@ class Project:
                 self._chosen(unknown)
             done = []
             for name in [name for name in up if not names or name in names]:
-                self._delivery(up[name]).down(self._root, up[name], lazy)
-                self._receipts.forget(name)
+                self._take_down(up[name], lazy)
                 done.append(name)
             return done
+
+    def _take_down(self, receipt: Receipt, lazy: bool) -> None:
+        self._delivery(receipt).down(self._root, receipt, lazy)
+        self._receipts.forget(receipt.name)
+        # Folders that others of us still lie in are theirs to remove now.
+        for other in self._receipts.all().values():
+            within = {str(folder) for folder in Path(other.target).parents}
+            if left := [folder for folder in receipt.folders if folder in within and folder not in other.folders]:
+                self._receipts.write(replace(other, folders=(*left, *other.folders)))
+                return
 
     def fetch(self, name: str, globs: Sequence[str] = ()) -> Fetched:
         """Brings now, whole and verified, the files of a dataset, or those that match git's patterns."""

@@ -11,13 +11,16 @@ from gotdata.model import Span
 from gotdata.origin import BLOCK_HASHED, Wanted
 from gotdata.outcome import Verified
 from gotdata.report import Event, Reporter
-from gotdata.snapshot import Learned
+from gotdata.snapshot import MTIME, Learned
 from gotdata.snapshot_index import Index
 from gotdata.store.base import Held
 from gotdata.store.held import LocalHeld
 from gotdata.store.store import Store
 from gotdata.store.verify import Verdict
 from gotdata.tree.locked import LockedTree
+
+_TIME = f"mtime:{MTIME * 10**9}"
+"""Of what gotdata copied and nobody touched."""
 
 
 def learn(files: Iterable[tuple[str, Held]]) -> Iterator[Learned]:
@@ -40,7 +43,8 @@ def verify(tree: LockedTree, index: Index, store: Store, copied: Path | None, re
     for path, node in index.files():
         wanted = tree.wanted(node.id)
         try:
-            held = LocalHeld(wanted.name, str(copied / path), node.size, "") if copied else store.peek(wanted)
+            stored = store.peek(wanted)
+            held = LocalHeld(wanted.name, str(copied / path), node.size, _TIME) if copied else stored
             if held is None:
                 absent += 1
                 continue
@@ -49,8 +53,12 @@ def verify(tree: LockedTree, index: Index, store: Store, copied: Path | None, re
                 for data in _pieces(held):
                     verdict.update(data)
                 verdict.judge()
+                if stored and stored.path.name != verdict.sha256():
+                    raise IntegrityError(f"{wanted.name} is not what was fetched: its sha256 is {verdict.sha256()}")
             finally:
                 held.close()
+                if stored:
+                    stored.close()
         except FileNotFoundError:
             absent += 1
             continue

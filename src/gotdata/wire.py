@@ -4,8 +4,9 @@ processes of a mount."""
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -52,30 +53,39 @@ class _Bound:
         return self.start(span)
 
 
+class Moved:
+    """A Reporter that counts what is fetched, and hands everything on."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.bytes = 0
+        self._reporter = reporter
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event, /) -> None:
+        if event.kind == "fetched":
+            with self._lock:
+                self.bytes += event.bytes
+        self._reporter(event)
+
+
 class Workbench:
     """What all verbs share. Parts are made when they are first used; ``close`` ends their threads."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.moved = 0
-        """Bytes that came from origins since this was opened."""
 
     @classmethod
     def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent) -> Self:
         """Raises ManifestError: a setting or a credentials file that can't be read as one."""
         found = settings.load(flags)
         held = credentials.load()
-        bench = cls(Context(found, held, Engine(found, held)))
-        bench.ctx = replace(bench.ctx, reporter=bench._count(reporter))
-        return bench
+        moved = Moved(reporter)
+        return cls(Context(found, held, Engine(found, held, reporter=moved), moved))
 
-    def _count(self, reporter: Reporter) -> Reporter:
-        def report(event: Event, /) -> None:
-            if event.kind == "fetched":
-                self.moved += event.bytes
-            reporter(event)
-
-        return report
+    @property
+    def moved(self) -> int:
+        """Bytes that came from origins since this was opened."""
+        return self.ctx.reporter.bytes if isinstance(self.ctx.reporter, Moved) else 0
 
     def __enter__(self) -> Self:
         return self

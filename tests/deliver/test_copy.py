@@ -183,3 +183,22 @@ def test_too_little_space_is_said_before_anything_is_copied(
     with pytest.raises(DeliveryError, match="10 free"):
         project.up()
     assert not (root / "data").exists()
+
+
+def test_a_folder_that_two_datasets_share_goes_with_the_last(project: Project, root: Path) -> None:
+    (root / "gotdata.yml").write_text("gotdata: 1\ndata:\n  a: {from: ./src, as: copy}\n  b: {from: ./src, as: copy}\n")
+    with Project.find(root) as both:
+        both.up()
+        both.down(["a"])
+        assert (root / "data/b/a.csv").exists()
+        both.down()
+    assert not (root / "data").exists()
+
+
+def test_verify_finds_what_was_changed_in_a_copy(project: Project, root: Path) -> None:
+    project.up()
+    assert project.verify()[0].bad == ()
+    path = root / "data/cells/a.csv"
+    path.chmod(0o644)
+    path.write_bytes(bytes(len(FILES["a.csv"])))
+    assert project.verify()[0].bad == ("a.csv",)
