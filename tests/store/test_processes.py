@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import random
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier, Event
@@ -102,8 +103,12 @@ def test_processes_that_read_one_file_fetch_each_block_once(tmp_path: Path, shar
 
 
 @linux_only
-def test_what_another_process_brought_meanwhile_is_not_fetched(tmp_path: Path, shared: Path) -> None:
+def test_what_another_process_brought_meanwhile_is_not_fetched(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another opening of the same files stands for another process: its locks are its own."""
+    waits = threading.Event()
+    monkeypatch.setattr(Reader, "_pause", lambda self, seconds: waits.set())
     store = Store.open(tmp_path / "store", SETTINGS)
     file = wanted(Logged(shared), size=SIZE)
     other = store.create(file, file.origins[0])
@@ -112,6 +117,7 @@ def test_what_another_process_brought_meanwhile_is_not_fetched(tmp_path: Path, s
     data = memoryview(shared.read_bytes())
     with ThreadPoolExecutor(1) as thread, Reader(store, SETTINGS) as reader:
         waiting = thread.submit(reader.ensure, file, Span(0, 4 * BLOCK))
+        waits.wait()
         for block in (0, 2):
             other.write(block, data[block * BLOCK : (block + 1) * BLOCK])
         assert Logged(shared).asked() == []
