@@ -204,10 +204,8 @@ class _Table:
         self._path, self._lock = path, Lock()
         uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
         self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, cached_statements=16)
-        application, schema, pages, size = (
-            self.one(f"PRAGMA {mark}")[0] for mark in ("application_id", "user_version", "page_count", "page_size")
-        )
-        if (application, schema, pages * size) != (APPLICATION, SCHEMA, path.stat().st_size):
+        marks = self.one("PRAGMA application_id"), self.one("PRAGMA user_version")
+        if marks != ((APPLICATION,), (SCHEMA,)):
             self._remove()
             raise NotFound(f"the index {path.name} was damaged or of another version, and was removed")
 

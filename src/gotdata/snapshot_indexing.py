@@ -16,7 +16,7 @@ from gotdata.model import Kind
 from gotdata.origin import BLOCK_HASHED
 from gotdata.paths import shown
 from gotdata.snapshot_index import APPLICATION, KINDS, ROOT, SCHEMA, Index, content_file
-from gotdata.snapshot_lines import RUN, Entry, Totals, fault, read_content, read_origin, read_run
+from gotdata.snapshot_lines import Entry, Totals, fault, read_content, read_origin, read_run
 from gotdata.snapshot_text import settle
 
 _BATCH = 10_000
@@ -70,7 +70,7 @@ def index_blocks(path: Path, lines: Iterable[bytes], where: str, snapshot: str) 
         for identity, group in groupby(_parsed(lines, read_run, where), key=lambda run: run[0]):
             hashes: list[bytes] = []
             for _, first, run in group:
-                if first != len(hashes) or len(hashes) % RUN:
+                if first != len(hashes):
                     raise IntegrityError(f"{where}: the runs of {identity} don't follow one another")
                 hashes.extend(run)
             if identity <= before:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from gotdata.lock import Lock, Locked
 from gotdata.lock_texts import Fetch, Texts
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile
 from gotdata.snapshot import Draft, Learned, build, hashed
-from gotdata.snapshot_text import LINE_LIMIT, SHARD_LIMIT, lines_at, text_id
+from gotdata.snapshot_text import LINE_LIMIT, SHARD_LIMIT, lines_at, lines_of, text_id
 
 PIN = Pin("http", Ref("https://example.org/d"), "https://example.org/d")
 WHOLE = 10 << 20
@@ -286,6 +287,14 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path.write_bytes(zstandard.compress(bytes(1 << 26)))
     with pytest.raises(IntegrityError, match="not a text of gotdata"):
         case.read()
+
+
+def test_lines_and_texts_have_a_longest() -> None:
+    longest = b"x" * (LINE_LIMIT - 1) + b"\n"
+    assert list(lines_of(BytesIO(longest * 2), "text", 2 * LINE_LIMIT)) == [longest] * 2
+    for text, limit in ((b"x" + longest, 1 << 30), (longest * 2, 2 * LINE_LIMIT - 1)):
+        with pytest.raises(IntegrityError, match="text: not a text of gotdata"):
+            list(lines_of(BytesIO(text), "text", limit))
 
 
 @pytest.mark.parametrize("which", ["gotdata.lock.d", "gotdata.lock.d/shards"])
