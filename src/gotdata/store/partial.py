@@ -40,9 +40,6 @@ class Partial:
             self._map_fd = disk.open_file(map, making, create)
             if create:
                 self.fresh = not os.fstat(self.fd).st_size
-                if self.fresh:
-                    # A map that outlived its data tells of bytes that are gone.
-                    os.truncate(self._map_fd, 0)
                 if sparse:
                     os.truncate(self.fd, size)
                     os.truncate(self._map_fd, self.blocks * CHECK)
@@ -109,12 +106,6 @@ class Partial:
         self._good[first:stop] = bytes(stop - first)
         if not self.gone:
             disk.pwrite(self._map_fd, bytes((stop - first) * CHECK), first * CHECK)
-
-    def forget_all(self) -> None:
-        """For every process that has it open, too."""
-        os.truncate(self._map_fd, 0)
-        self._settled = 0
-        self._good = bytearray(self.blocks)
 
     def complete(self) -> bool:
         """Whether every block is recorded. Each call goes on where the last one stopped."""

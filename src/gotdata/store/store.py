@@ -181,9 +181,8 @@ class Store:
             return self._upkeep.fsck(repair)
 
     def quarantine(self, partial: Partial) -> None:
-        """Puts aside bytes that are not what they must be: no process that has them open reads them any more."""
+        """Puts aside bytes that are not what they must be. Whoever has them open sees that they are gone."""
         with disk.told(f"putting {partial.data} aside"):
-            partial.forget_all()
             aside = self.root / "quarantine" / partial.data.parent.name / f"{partial.key.hex()}.{time.time_ns()}"
             aside.parent.mkdir(exist_ok=True)
             partial.data.rename(aside)
