@@ -50,10 +50,12 @@ class Means:
 class Piece:
     """Units ``first`` to ``stop``, which come in order as one stream; those before ``at`` are here."""
 
-    __slots__ = ("at", "error", "first", "stop")
+    __slots__ = ("at", "error", "first", "from_start", "stop")
 
-    def __init__(self, first: int, stop: int) -> None:
+    def __init__(self, first: int, stop: int, from_start: bool = False) -> None:
         self.first, self.stop, self.at = first, stop, first
+        self.from_start = from_start
+        """Its origin sends the file only whole: what comes before ``at`` is received again and dropped."""
         self.error: BaseException | None = None
 
 
@@ -89,10 +91,12 @@ class Filling:
         missing = sorted({block // self._unit for block in self.partial.missing(first * self._unit, last)})
         with self._changed:
             coming = [piece for piece in self._flying if piece.first < stop and first < piece.stop]
+            if self._whole_only:  # the others will fail
+                coming = [piece for piece in coming if piece.from_start]
             due = [unit for unit in missing if not any(piece.at <= unit < piece.stop for piece in coming)]
             due = [unit for unit in due if not self._here(unit)]  # it may have come since it was missed
             if due and self._in_order:
-                fresh = [Piece(0, self.units)]
+                fresh = [Piece(0, self.units, self._whole_only)]
             else:
                 fresh = [Piece(start, end) for start, end in _runs(due, step)]
             self._flying += fresh
@@ -186,7 +190,8 @@ class Filling:
             self._fill(piece)
         except BaseException as caught:
             if isinstance(caught, NoRanges):
-                self._whole_only = self._in_order = True
+                with self._changed:
+                    self._whole_only = self._in_order = True
             error = caught
         self._means.ended(self)
         self._end(piece, error)
@@ -199,14 +204,14 @@ class Filling:
             self._close_if_left()
 
     def _fill(self, piece: Piece) -> None:
-        if self._whole_only and (piece.first, piece.stop) != (0, self.units):
+        if self._whole_only and not piece.from_start:
             raise NoRanges(f"{redact(self.origin.url)} can only be had whole")  # found out since the piece was begun
         patience = self._means.clock() + self._means.timeout
         while piece.at < piece.stop and piece.error is None:
             if self._here(piece.at):
                 self._advance(piece)
                 continue
-            first, stop = piece.at, self._take(piece.at, piece.stop)
+            first, stop = piece.at, self._take(piece)
             if stop == first:
                 if self._means.clock() > patience:
                     raise SourceUnavailable(
@@ -215,21 +220,23 @@ class Filling:
                 self._means.pause(_POLL)
                 continue
             try:
-                self._stream(piece, self._gap(first, stop))
+                self._stream(piece, self._gap(piece, stop))
             finally:
                 self.partial.drop(first * self._unit, stop * self._unit)
 
-    def _take(self, first: int, stop: int) -> int:
-        """Locks units from ``first`` on against other processes; gives where they stop, ``first`` itself if none."""
+    def _take(self, piece: Piece) -> int:
+        """Locks what is left of a piece, or its first part, against other processes; gives where that stops, which is
+        where it starts if another has it."""
+        first, stop = piece.at, piece.stop
         while stop > first and not self.partial.take(first * self._unit, stop * self._unit):
-            stop = first if self._whole_only else first + (stop - first) // 2
+            stop = first if piece.from_start else first + (stop - first) // 2
         return stop
 
-    def _gap(self, first: int, stop: int) -> int:
-        """Where the missing units from ``first`` on end. Asked again under the lock: they may have come just now."""
-        if self._whole_only:
+    def _gap(self, piece: Piece, stop: int) -> int:
+        """Where its missing units end. Asked again under the lock: they may have come just now."""
+        if piece.from_start:
             return stop
-        return next((unit for unit in range(first, stop) if self._here(unit)), stop)
+        return next((unit for unit in range(piece.at, stop) if self._here(unit)), stop)
 
     def _here(self, unit: int) -> bool:
         return self.partial.has(unit * self._unit, min((unit + 1) * self._unit, self.partial.blocks))
@@ -243,8 +250,8 @@ class Filling:
         start, end = piece.at * self.unit_bytes, min(stop * self.unit_bytes, self.wanted.size)
         self._means.room(end - start)
         buffer = memoryview(bytearray(min(self.unit_bytes, end - start)))
-        span = Span(start, self.wanted.size if self._whole_only else end)
-        with Steady(self.origin, span, self._whole_only, self._means.retries, self._means.pause) as stream:
+        span = Span(start, self.wanted.size if piece.from_start else end)
+        with Steady(self.origin, span, piece.from_start, self._means.retries, self._means.pause) as stream:
             while piece.at < stop and piece.error is None:
                 view = buffer[: min(self.unit_bytes, end - piece.at * self.unit_bytes)]
                 self._means.spend(len(view))
