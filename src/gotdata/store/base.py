@@ -17,7 +17,7 @@ class Held(Protocol):
     """It is the origin's own file: never handed to the kernel, and each read compares its version. May block as long
     as its file system does."""
     fd: int
-    """An open descriptor of the bytes, owned by this object."""
+    """An open descriptor of the bytes, owned by this object; -1 where they are neither whole nor in place."""
 
     def pread(self, span: Span) -> bytes | None:
         """Exactly these bytes (cut to the size), or None where a block of them is not here or fails its checksum.
@@ -28,4 +28,4 @@ class Held(Protocol):
         """
 
     def close(self) -> None:
-        """Idempotent."""
+        """Idempotent. After the last ``pread`` of any thread."""
