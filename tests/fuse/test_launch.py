@@ -184,6 +184,15 @@ def test_a_busy_mount_stays_and_its_users_are_named(mounted: Callable[..., Mount
     launch.stop(mount.point, mount.pid)
 
 
+def test_a_running_program_keeps_the_mount_busy(mounted: Callable[..., Mounted]) -> None:
+    """Mapped, and not open."""
+    mount = mounted({"sleep": Path("/bin/sleep").resolve().read_bytes()}, executable=("sleep",))
+    with subprocess.Popen([mount.point / "sleep", "60"], cwd="/") as user:
+        with pytest.raises(mounting.Busy, match=f"in use by process {user.pid} "):
+            launch.stop(mount.point, mount.pid)
+        user.kill()
+
+
 def test_a_lazy_stop_lets_the_users_finish(mounted: Callable[..., Mounted]) -> None:
     mount = mounted({"big": BIG})
     with (mount.point / "big").open("rb") as file:

@@ -39,8 +39,8 @@ class Meter:
         if before <= self._warn < before + size:
             self._log(
                 f"warning: {self._dataset}: {_named(pid)} has read more than {self._warn} bytes that had to be "
-                "fetched; if it walks the data unasked (an indexer, a backup, `git add .`), exclude the folder there, or "
-                "set max_fetch"
+                "fetched; if it walks the data unasked (an indexer, a backup, `git add .`), exclude the folder there, "
+                "or set max_fetch"
             )
 
 
