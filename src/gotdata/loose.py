@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import unquote, urlsplit
 
 from gotdata.errors import DeliveryError, IntegrityError, ManifestError
@@ -129,9 +130,10 @@ class Loose(Workbench):
         from gotdata.deliver.copy import write
 
         held = self.reader.whole(wanted)
-        fresh = place.with_name(f".{place.name}.gotdata-part")
+        # In a folder that others may write to, a name that is known beforehand may be their link.
+        fresh = place.with_name(f".{place.name}.{token_hex(8)}.gotdata-part")
         try:
-            with fresh.open("wb") as file:
+            with fresh.open("xb") as file:
                 write(held, file.fileno())
             fresh.replace(place)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -36,7 +37,7 @@ from gotdata.snapshot import Change, Draft, diff, hashed
 from gotdata.snapshot_index import Index
 from gotdata.tree.locked import LockedTree
 from gotdata.verifying import learn, verify
-from gotdata.wire import Workbench
+from gotdata.wire import Workbench, host
 
 ODD_NAMES = 5
 """Warnings of one kind about one dataset, at most."""
@@ -51,8 +52,9 @@ class Project:
         self.manifest = manifest
         self.bench = bench
         self.ctx = bench.ctx
-        self._root = manifest.root
-        self._receipts = Receipts(manifest.root)
+        # Without links, as places below it are judged.
+        self._root = Path(os.path.realpath(manifest.root))
+        self._receipts = Receipts(self._root)
         self._lock_path = manifest.path.with_name(locks.NAME)
 
     @classmethod
@@ -79,6 +81,17 @@ class Project:
     @cached_property
     def _texts(self) -> Texts:
         return Texts(self._lock_path.with_name(FOLDER), lambda url: self.bench.fetch(url))
+
+    def _cached(self, name: str) -> int | None:
+        """How much of a dataset the store holds; None where even its list of files would have to be fetched. Reports
+        ask nobody: a stranger's lock says where that list is."""
+        known = self._lock.data[name]
+        try:
+            index = Texts(self._lock_path.with_name(FOLDER)).index(name, known, self.bench.index_folder)
+        except NotFound:
+            return None
+        tree = self.bench.planted(name, index, self._pins(name))
+        return sum(self.bench.store.cached(tree.wanted(node.id)) for _, node in index.files())
 
     def lock(self, names: Sequence[str] = (), update: bool = False, hash: bool = False) -> list[Locked]:
         """Pins what is new or changed in the manifest; with ``update`` everything anew, with ``hash`` by reading it."""
@@ -230,10 +243,11 @@ class Project:
         wish = demand or ("" if dataset.as_ == "auto" else dataset.as_)
         made_of = sha256(msgspec.json.encode(arguments, order="sorted")).hexdigest()
         change, why = "same", "it is up already"
-        if not receipt or not self._stands(receipt, dataset, wish, made_of):
+        place = target(self._root, dataset.to)
+        moves = not receipt or self._root / receipt.target != place
+        if not receipt or moves or not self._stands(receipt, wish, made_of):
             delivery, why = self._choose(dataset, demand)
-            place = target(self._root, dataset.to)
-            if not receipt or receipt.target != dataset.to:
+            if moves:
                 MOUNT.heal(place)
                 check_free(place)
             if delivery is not MOUNT:
@@ -270,9 +284,9 @@ class Project:
             hint=hint(dataset.to, (path for path, _ in index.files())),
         )
 
-    def _stands(self, receipt: Receipt, dataset: Dataset, wish: str, made_of: str) -> bool:
-        """Whether what is up is what would be made now."""
-        if receipt.target != dataset.to or (wish in DELIVERIES and wish != receipt.delivery):
+    def _stands(self, receipt: Receipt, wish: str, made_of: str) -> bool:
+        """Whether what is up is what would be made there now."""
+        if wish in DELIVERIES and wish != receipt.delivery:
             return False
         same = receipt.snapshot == self._lock.data[receipt.name].snapshot
         if receipt.delivery == "mount":
@@ -398,10 +412,7 @@ class Project:
         known = self._lock.data.get(name)
         if receipt and name not in self.manifest.data:
             why = why or "no longer in gotdata.yml; `gotdata down` takes it away"
-        cached = 0
-        if known:
-            tree, index = self._tree(name)
-            cached = sum(self.bench.store.cached(tree.wanted(node.id)) for _, node in index.files())
+        cached = (self._cached(name) or 0) if known else 0
         return Status(
             name=name,
             state=state,
@@ -425,14 +436,16 @@ class Project:
         if known and known.entry == _digest(dataset):
             pins: Sequence[Pin] = self._pins(dataset.name)
             files, size, level = known.files, known.bytes, known.level
-            missing = size - self._status(dataset.name, dataset.to, None).cached_bytes
+            cached = self._cached(dataset.name)
+            missing = size - (cached or 0)
+            listed = (host(known.shards_at),) if cached is None and known.shards_at else ()
         else:
             with tempfile.TemporaryDirectory(prefix="gotdata-") as work:
                 pins, draft = self._capture(dataset, Path(work))
             files, size, level = draft.files, draft.bytes, draft.level
-            missing = size
+            missing, listed = size, ()
         lazy = delivery.name == "mount"
-        hosts = self.bench.hosts(pins)
+        hosts = tuple(dict.fromkeys((*self.bench.hosts(pins), *listed)))
         return Plan(
             name=dataset.name,
             reference=pins[0].ref.url,

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import msgspec
 
 from gotdata import credentials, settings
 from gotdata.context import Context
-from gotdata.errors import PolicyError, SourceError
+from gotdata.credentials import parse
+from gotdata.errors import IntegrityError, PolicyError, SourceError
 from gotdata.lock import Locked
 from gotdata.manifest import select
 from gotdata.model import Checksum, Pin, Ref, RemoteFile, Span
 from gotdata.origin import Origin
 from gotdata.outcome import Known
+from gotdata.paths import redact
 from gotdata.report import Event, Reporter, silent
 from gotdata.resolve import resolve
 from gotdata.settings import Settings
@@ -160,14 +161,21 @@ class Workbench:
         }
 
     def fetch(self, url: str) -> bytes:
-        """A shard of a text that was too long to commit."""
+        """A shard of a text that was too long to commit. The lock gives the folder, and may not make it a question: a
+        request below a folder can only read."""
+        if "?" in url or "#" in url:
+            raise IntegrityError(
+                f"{redact(url)} is no place for texts: `shards_at` in gotdata.lock must be a folder's URL"
+            )
         return self.ctx.http.text(url, limit=SHARD_LIMIT).text.encode("utf-8", "surrogateescape")
 
     def hosts(self, pins: Sequence[Pin]) -> tuple[str, ...]:
         """Who would be asked for the bytes of these pins; empty where they all lie on this machine."""
-        away = [pin.ref for pin in pins if pin.source != "file" and not here(pin.ref.url, self.settings)]
-        places = [ref.option("endpoint") or ref.url for ref in away]
-        return tuple(dict.fromkeys(urlsplit("//" + place.partition("//")[2]).netloc for place in places))
+        away = [pin for pin in pins if pin.source != "file" and not here(pin.ref.url, self.settings)]
+        # An endpoint is S3's word: beside another reference it would only hide where that leads.
+        endpoints = [pin.ref.option("endpoint") if pin.source == "s3" else "" for pin in away]
+        places = [endpoint or pin.ref.url for pin, endpoint in zip(away, endpoints, strict=True)]
+        return tuple(dict.fromkeys(map(host, places)))
 
     def sources(self) -> list[Known]:
         """What this install can read, and the command for what it can't yet."""
@@ -178,6 +186,11 @@ class Workbench:
             except SourceError:
                 found.append(Known(name, (), registry.remedy(name)))
         return found
+
+
+def host(place: str) -> str:
+    """Who is asked for a URL, whatever stands before it (``invenio:https://…``): read as it will be sent."""
+    return parse(f"https://{place.partition('//')[2]}").netloc or ""
 
 
 def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:

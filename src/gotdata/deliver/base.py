@@ -13,7 +13,7 @@ import msgspec
 
 from gotdata.errors import DeliveryError, ManifestError
 from gotdata.outcome import State
-from gotdata.paths import target_path
+from gotdata.paths import target, target_path
 from gotdata.report import Reporter, silent
 from gotdata.store.base import Held
 from gotdata.tree.base import Lazy
@@ -88,10 +88,12 @@ def state_folder(root: Path) -> Path:
     """``.gotdata/`` of a repository: receipts, logs, staging. It hides itself from git.
 
     Raises:
-        DeliveryError: a stranger's repository brought something else by that name.
+        DeliveryError: a stranger's repository brought something else by that name, or links in it: what we write to
+            them would go where they point, a shell's start-up file maybe.
     """
     folder = root / ".gotdata"
-    for place in (folder, *(folder / name for name in ("receipts", "log", "staging", ".gitignore", "busy"))):
+    # Deeper there are only datasets that are being copied, which may hold links of their own.
+    for place in (folder, *folder.glob("*"), *folder.glob("*/*")):
         if place.is_symlink():
             raise DeliveryError(f"{place} is a link: gotdata keeps its records there, and follows none; remove it")
     folder.mkdir(exist_ok=True)
@@ -105,13 +107,14 @@ class Receipts:
     """The receipts of one repository, a file each."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._folder = root / ".gotdata" / "receipts"
 
     def all(self) -> dict[str, Receipt]:
         """By dataset. A receipt that can't be read is an error: what it stands for could not be undone."""
         if not self._folder.is_dir():
             return {}
-        state_folder(self._folder.parent.parent)
+        state_folder(self._root)
         return {path.stem: self._load(path) for path in sorted(self._folder.glob("*.json"))}
 
     def _load(self, path: Path) -> Receipt:
@@ -121,11 +124,12 @@ class Receipts:
             if (
                 receipt.name != path.stem
                 or target_path(receipt.target) != receipt.target
+                or target(self._root, receipt.target) != self._root / receipt.target
                 or set(receipt.folders) - {*way}
             ):
                 raise ValueError("it names another place")
             return receipt
-        except (OSError, ValueError, ManifestError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, ManifestError, DeliveryError, msgspec.MsgspecError) as error:
             raise DeliveryError(
                 f"{path}: not a receipt ({error}); undo what it stands for by hand, then delete it"
             ) from error

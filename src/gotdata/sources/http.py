@@ -15,9 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from gotdata.context import Context
 from gotdata.credentials import parse
-from gotdata.errors import AccessDenied, NotFound, ResolveError, SourceError
+from gotdata.errors import AccessDenied, IntegrityError, NotFound, ResolveError, SourceError
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
-from gotdata.paths import redact, remote_path
+from gotdata.paths import redact, remote_path, shown
 from gotdata.sources import autoindex
 from gotdata.sources.base import Powers
 from gotdata.sources.http_answer import Facts
@@ -90,11 +90,23 @@ class Http:
         yield from ahead(autoindex.walk(pin.ref.url, ctx.http), ask, ctx.settings.connections)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        if file.version and not file.version.startswith(("etag:", "mtime:")):
+            # Uncompared, the bytes would be kept as that version, under a URL that another source may know it by.
+            raise IntegrityError(
+                f"{redact(pin.ref.url)}: {shown(file.version)} is no version of HTTP: the lock was edited"
+            )
         return ctx.http.get(self.url(pin, file), span, size=file.size, version=file.version)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
         # Never from a locator: a forged one could have the bytes behind somebody's key kept as anybody's.
-        return pin.ref.url if "size" in pin.version else autoindex.below(pin.ref.url, file.path)
+        if "size" in pin.version:
+            return pin.ref.url
+        if not pin.ref.url.endswith("/"):
+            # What follows would go on the last name, or the host's: another place, with somebody's key to it.
+            raise IntegrityError(
+                f"{redact(pin.ref.url)} is no folder: the lock was edited; run `gotdata lock --update`"
+            )
+        return autoindex.below(pin.ref.url, file.path)
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         return ctx.credentials.realm(pin.ref.url)
@@ -138,9 +150,10 @@ def canonical(url: str) -> str:
 
 
 def _name(url: str, facts: Facts) -> str:
-    """The last component of the URL. One without a dot (``/download?id=3``) gives way to Content-Disposition."""
+    """The last component of the URL. One without a dot (``/download?id=3``) gives way to Content-Disposition, but not
+    to a hidden name: `gotdata get` into a home must not bring a start-up file that nobody named."""
     named = unquote(posixpath.basename(_path(url)), errors="surrogateescape")
-    return remote_path(facts.name if "." not in named and facts.name.strip(".") else named)
+    return remote_path(facts.name if "." not in named and facts.name and facts.name[0] != "." else named)
 
 
 def _path(url: str) -> str:

@@ -55,7 +55,8 @@ class Facts:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("Content-Length", "").split(",")[0].strip()
+    # One number only: of a list, other readers of the same head may take none, and wait for more than we do.
+    text = headers.get("Content-Length", "").strip()
     return int(text) if re.fullmatch(r"\d{1,18}", text) and "Transfer-Encoding" not in headers else None
 
 

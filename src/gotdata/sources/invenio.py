@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from gotdata.context import Context
+from gotdata.credentials import parse
 from gotdata.errors import (
     AccessDenied,
     AuthRequired,
@@ -121,7 +122,8 @@ class Invenio:
 
 
 def _is_ours(place: _Place, url: str) -> bool:
-    return url.startswith(f"{place.root}/")
+    """Compared as it will be sent: ``..`` would lead elsewhere on that host, maybe behind somebody's key."""
+    return parse(url).url.startswith(f"{parse(place.root).url}/")
 
 
 def recognise(url: str, ctx: Context) -> Ref | None:
