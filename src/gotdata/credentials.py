@@ -173,7 +173,7 @@ def _place(url: str) -> str:
     """A URL in the one spelling in which prefixes are compared, without its query; empty where a part of its path could
     be read as ``..``, which may lead anywhere on that host."""
     path = unquote(parse(url).path or "/")
-    if {"..", "."} & set(re.split(r"[/\\]", path)):
+    if {"..", "."} & set(re.split(r"[/\\;]", path)):  # what follows a ; is no part of a name to some servers
         return ""
     return site(url) + path
 

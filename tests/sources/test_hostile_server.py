@@ -8,11 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from gotdata.errors import UpstreamChanged
+from gotdata.credentials import Credential, Credentials
+from gotdata.errors import SourceError, UpstreamChanged
 from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.sources.http import Http
+from gotdata.sources.s3 import S3
+from gotdata.sources.s3_access import ANSWER_LIMIT
 from gotdata.testing.server import Server
 from gotdata.testing.source_contract import context, follow
+from tests.sources.s3_double import serving
 
 
 @pytest.fixture
@@ -58,3 +62,20 @@ def test_a_hidden_name_is_not_the_server_s_to_give(name: str) -> None:
         ctx = context()
         _, pin = follow(Ref(url), ctx)
         assert [file.path for file in Http().files(pin, ctx)] == ["download"]
+
+
+def test_a_listing_of_s3_is_not_read_beyond_a_limit() -> None:
+    """botocore alone reads an answer of any length into memory."""
+    page = "<ListBucketResult>" + "<Contents/>" * (ANSWER_LIMIT // 10)
+    with (
+        serving(lambda asked: (200, {}, page)) as store,
+        pytest.raises(SourceError, match="bytes to a question"),
+    ):
+        S3().resolve(store.ref(anonymous="true"), context())
+
+
+@pytest.mark.parametrize("path", ["data/..;/x", "data/..;a=b/x", "data/%2e%2e/x", "data/..%5cx", "data/..%2Fx"])
+def test_a_key_does_not_go_where_a_server_may_climb(path: str) -> None:
+    keys = Credentials([Credential("https://host:443/data/", "cred:1", (("X-Key", "key"),))])
+    assert keys.find("https://host/data/x")
+    assert not keys.find(f"https://host/{path}")

@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from functools import partial as bind
 from typing import Any
 
 import botocore.session
@@ -17,10 +18,11 @@ from botocore import UNSIGNED
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.loaders import create_loader
+from urllib3.exceptions import HTTPError
 
-from gotdata.errors import AccessDenied, AuthRequired
+from gotdata.errors import AccessDenied, AuthRequired, SourceError
 from gotdata.paths import redact
 from gotdata.settings import Settings
 from gotdata.sources.s3_bucket import Bucket, endpoint_url
@@ -28,6 +30,8 @@ from gotdata.sources.s3_errors import passing, translated
 
 _MODELS = create_loader()
 """What botocore knows of S3: read once, as it takes most of the time of making a client."""
+ANSWER_LIMIT = 16 << 20
+"""Bytes of an answer in XML: a page of a thousand keys, each of a thousand characters that are escaped, has 9 MB."""
 _UNSENT = AWSResponse("", 200, {}, None)
 
 
@@ -128,7 +132,9 @@ def _opened(
 
     def client(signature: Any) -> Any:
         signed = config.merge(Config(signature_version=signature))
-        return session.create_client("s3", endpoint_url=bucket.endpoint or None, config=signed)
+        made = session.create_client("s3", endpoint_url=bucket.endpoint or None, config=signed)
+        made.meta.events.register("before-send.s3", bind(_send, made._endpoint.http_session.send))
+        return made
 
     # Asked for an object it sends nothing, and tells the URL that the endpoint, region and addressing make. (A
     # presigned URL, less its signature, would be of the global endpoint: in other regions than the first it redirects.)
@@ -139,6 +145,33 @@ def _opened(
     account = keys.get_frozen_credentials().access_key
     realm = "cred:" + hashlib.sha256(f"{bucket.endpoint}\n{account}".encode()).hexdigest()
     return client("s3v4"), "", realm, urls, keys
+
+
+class _Body:
+    """A body that was read, where botocore looks for one to read."""
+
+    def __init__(self, body: bytes) -> None:
+        self.stream = lambda: [body]
+
+
+def _send(send: Callable[[Any], Any], request: Any, **_: object) -> Any:
+    """Sends as botocore does, which reads an answer of any length into memory: here it ends at a limit."""
+    if request.stream_output:
+        return send(request)
+    request.stream_output = True
+    answer = send(request)
+    body = bytearray()
+    try:
+        for piece in answer.raw.stream():
+            body += piece
+            if len(body) > ANSWER_LIMIT:
+                answer.raw.close()
+                raise SourceError(f"{redact(request.url)} answered more than {ANSWER_LIMIT} bytes to a question")
+    except HTTPError as error:
+        raise ConnectionClosedError(error=error, request=request, endpoint_url=request.url) from error
+    finally:
+        request.stream_output = False
+    return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(bytes(body)))
 
 
 def located(bucket: Bucket, settings: Settings) -> Bucket:
