@@ -14,17 +14,25 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from gotdata.errors import GotdataError, IntegrityError, NotFound, SourceError, SourceUnavailable, StoreError
+from gotdata.errors import (
+    GotdataError,
+    IntegrityError,
+    NotFound,
+    SourceError,
+    SourceUnavailable,
+    StoreError,
+    UpstreamChanged,
+)
 from gotdata.model import Span
 from gotdata.origin import BLOCK_HASHED, Origin, Wanted
 from gotdata.paths import shown
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
-from gotdata.store import disk
+from gotdata.store import disk, single
 from gotdata.store.base import Held
 from gotdata.store.filling import Filling, Means
 from gotdata.store.held import in_place
-from gotdata.store.keys import partial_key
+from gotdata.store.keys import partial_key, source_key
 from gotdata.store.pool import Pool
 from gotdata.store.save import saving
 from gotdata.store.store import Store, content_keys
@@ -62,6 +70,7 @@ class Reader:
         self._closing = threading.Event()
         self._lock = threading.RLock()
         self._fillings: OrderedDict[tuple[bytes, str], Filling] = OrderedDict()
+        self._flights: dict[tuple[bytes, str], single.Flight] = {}
         self._spoiled: dict[tuple[bytes, str], IntegrityError] = {}
         self._down: dict[str, float] = {}
         self._spent = 0
@@ -137,6 +146,9 @@ class Reader:
             filling.close(SourceUnavailable(_CLOSED))
         for pool in (self._asked, self._background, self._finishing):
             pool.close()
+        with self._lock:
+            for flight in self._flights.values():
+                flight.end(SourceUnavailable(_CLOSED))
 
     def __enter__(self) -> Self:
         return self
@@ -171,6 +183,9 @@ class Reader:
         raise _all_failed(wanted, failed)
 
     def _ensure(self, wanted: Wanted, origin: Origin, span: Span, prefetch: int, deadline: float | None) -> None:
+        if single.fits(wanted):
+            self._bring(wanted, origin, deadline)
+            return
         while True:
             if held := self._store.peek(wanted):
                 held.close()
@@ -199,10 +214,7 @@ class Reader:
         """The one of this process; None where the file is whole."""
         key = (partial_key(wanted, origin), wanted.identity)
         with self._lock:
-            if self._closing.is_set():
-                raise SourceUnavailable(_CLOSED)
-            if key in self._spoiled:
-                raise self._spoiled[key]
+            self._refuse(key)
             filling = self._fillings.get(key)
             if filling and filling.partial.gone:
                 self._fillings.pop(key).close()
@@ -225,12 +237,47 @@ class Reader:
             if filling.idle:
                 self._fillings.pop(key).close()
 
+    # Files of one block
+
+    def _bring(self, wanted: Wanted, origin: Origin, deadline: float | None) -> None:
+        key = (source_key(origin, wanted.size), wanted.identity)
+        with self._lock:
+            self._refuse(key)
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights[key] = single.Flight()
+                if not self._asked.submit(bind(self._fly, key, flight, wanted, origin)):
+                    flight.end(SourceUnavailable(_CLOSED))
+        flight.wait(wanted, origin, None if deadline is None else max(0.0, deadline - self._clock()))
+
+    def _fly(self, key: tuple[bytes, str], flight: single.Flight, wanted: Wanted, origin: Origin) -> None:
+        error: BaseException | None = None
+        try:
+            single.bring(self._store, wanted, origin, self._means)
+        except BaseException as caught:
+            error = caught
+        with self._lock:
+            if isinstance(error, IntegrityError) and not isinstance(error, UpstreamChanged):
+                self._spoiled[key] = error
+            del self._flights[key]
+        flight.end(error)
+
+    def _refuse(self, key: tuple[bytes, str]) -> None:
+        """Raises where nothing can come under this key."""
+        if self._closing.is_set():
+            raise SourceUnavailable(_CLOSED)
+        if key in self._spoiled:
+            raise self._spoiled[key]
+
     # Becoming whole
 
     def _whole(self, wanted: Wanted, origin: Origin) -> Held:
         while True:
             if held := self._store.peek(wanted):
                 return held
+            if single.fits(wanted):
+                self._bring(wanted, origin, None)
+                continue
             with self._filling(wanted, origin) as filling:
                 if filling:
                     self._finish(filling)

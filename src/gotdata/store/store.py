@@ -162,6 +162,24 @@ class Store:
                 disk.sync_folder(place.parent)
             partial.map.unlink(missing_ok=True)
 
+    def admit(self, fd: int, path: Path, sha256: str, keys: Iterable[bytes]) -> None:
+        """As ``promote``, for a file that the caller wrote at ``path`` and holds alone, and that nobody was served. Its
+        folder is not synced: what a crash takes is fetched again."""
+        place = self.object(sha256)
+        with disk.told(f"storing {place}"):
+            disk.sync(fd)
+            for key in keys:
+                self.grants.put(key, sha256)
+            if place.exists():
+                path.unlink()
+                return
+            try:
+                path.rename(place)
+            except FileNotFoundError:
+                place.parent.mkdir(exist_ok=True)
+                path.rename(place)
+            place.chmod(0o444)
+
     def info(self) -> Info:
         return self._upkeep.info(self.sparse, self._settings.store_quota, self._settings.store_keep_free)
 

@@ -139,7 +139,7 @@ class Upkeep:
                 yield file
 
     def _drop_entries(self) -> int:
-        """Grants whose objects are gone, maps whose data is."""
+        """Grants whose objects are gone, maps whose data is, and what was left of files of one block."""
         dropped = 0
         for path, sha256 in self._grants.all():
             if not (sha256 and (self._root / "objects" / sha256[:2] / sha256).exists()):
@@ -149,7 +149,7 @@ class Upkeep:
             if not map.path.with_suffix(".data").exists():
                 map.path.unlink(missing_ok=True)
                 dropped += 1
-        return dropped
+        return dropped + sum(file.remove() for file in stored(self._root / "partial", ".one"))
 
     @staticmethod
     def _remove(files: Iterator[Stored]) -> Freed:
