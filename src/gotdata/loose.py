@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import tempfile
+import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from gotdata.errors import DeliveryError, IntegrityError, ManifestError
@@ -83,14 +89,16 @@ class Loose(Workbench):
         if single:
             place = dest / entries[0].name if dest.is_dir() else dest
             place.parent.mkdir(parents=True, exist_ok=True)
+            _check_space(place.parent, known.bytes, place.parent.glob(f".{place.name}.*"))
             self._save(tree, entries[0], place, sha256)
         else:
-            self._save_all(tree, dest)
+            self._save_all(tree, dest, known.bytes)
         return Fetched(tree.name, known.files, known.bytes, self.moved, time.monotonic() - began)
 
-    def _save_all(self, tree: LockedTree, dest: Path) -> None:
+    def _save_all(self, tree: LockedTree, dest: Path, size: int) -> None:
         dest.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(self.settings.connections) as pool:
+        _check_space(dest, size, dest.rglob("*"))
+        with Begun.open(dest, tree.snapshot) as begun, ThreadPoolExecutor(self.settings.connections) as pool:
             saves = []
             for path, node in walk(tree):
                 place = dest / path
@@ -99,11 +107,21 @@ class Loose(Workbench):
                 if node.kind is Kind.DIR:
                     place.mkdir(exist_ok=True)
                 elif node.kind is Kind.FILE:
-                    saves.append(partial(self._save, tree, node, place))
+                    saves.append(partial(self._save_one, tree, node, place, path, begun))
                 elif not place.is_symlink():
                     place.symlink_to(node.target)
             for _ in pool.map(lambda save: save(), saves):
                 pass
+
+    def _save_one(self, tree: LockedTree, node: Node, place: Path, path: str, begun: Begun) -> None:
+        """A file of a folder. What has the name of one that was begun is whole and ours, whatever its origin tells."""
+        if path in begun and not place.is_symlink() and place.is_file() and place.stat().st_size == node.size:
+            place.with_name(f".{place.name}.gotdata-map").unlink(missing_ok=True)  # killed just before that
+            self._saved(tree, node)
+            return
+        if not os.path.lexists(place):
+            begun.add(path)
+        self._save(tree, node, place)
 
     def _save(self, tree: LockedTree, node: Node, place: Path, sha256: str = "") -> None:
         wanted = tree.wanted(node.id)
@@ -115,6 +133,9 @@ class Loose(Workbench):
             self._copy(wanted, place)
         else:
             self.reader.save(wanted, place)
+        self._saved(tree, node)
+
+    def _saved(self, tree: LockedTree, node: Node) -> None:
         self.ctx.reporter(Event("delivered", dataset=tree.name, path=node.name, bytes=node.size, files=1))
 
     def _accept(self, wanted: Wanted, place: Path) -> None:
@@ -139,6 +160,58 @@ class Loose(Workbench):
         finally:
             held.close()
             fresh.unlink(missing_ok=True)
+
+
+class Begun:
+    """Which files of a folder a download has begun, so that the next call knows its own: a file takes its name only
+    when it was verified, and nothing was there when it was begun. It lies in the folder until all is done."""
+
+    def __init__(self, path: Path, fd: int, paths: Iterable[str]) -> None:
+        self._path, self._fd, self._paths, self._lock = path, fd, set(paths), threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path, snapshot: str) -> Self:
+        """What was begun of another snapshot is not what was asked for. Raises DeliveryError."""
+        path = folder / ".gotdata-begun"
+        try:
+            # In a folder that others may write to, it may be their link.
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError as error:
+            raise DeliveryError(f"{path}: can't be written: {error.strerror}; choose another folder") from error
+        with os.fdopen(os.dup(fd), "rb") as file:
+            first, *lines = file.read().split(b"\n")
+        if first.decode("ascii", "replace") != snapshot:
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{snapshot}\n".encode())
+            lines = []
+        # After the last line end there is nothing, or what a crash cut off.
+        return cls(path, fd, (json.loads(line) for line in lines[:-1]))
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._paths
+
+    def add(self, path: str) -> None:
+        with self._lock:
+            self._paths.add(path)
+            os.write(self._fd, f"{json.dumps(path)}\n".encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        os.close(self._fd)
+        if not failed:
+            self._path.unlink()
+
+
+def _check_space(folder: Path, size: int, here: Iterable[Path]) -> None:
+    """``here`` is what a call before may have brought, looked at only where the space is little."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        # Parts have holes: what they take counts, not how long they are.
+        free += sum(getattr(path.lstat(), "st_blocks", 0) * 512 for path in here)
+    if size > free:
+        raise DeliveryError(f"{size:,} bytes are due and {folder} has {free:,} free; `gotdata add` and `up` mount them")
 
 
 def _claimed(wanted: Wanted, identity: str) -> Wanted:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,6 +184,35 @@ def test_get_of_a_folder_works_in_the_folder_of_C(gotdata: Repository, tmp_path:
     got = gotdata.json("-C", "../other", "get", f"{gotdata.server.url}cells/")
     assert (got["files"], got["bytes"]) == (2, 1280006)
     assert (tmp_path / "other/cells/deep/b.bin").read_bytes() == CONTENT["cells/deep/b.bin"]
+
+
+def test_get_of_a_folder_goes_on_where_it_broke_off(gotdata: Repository, tmp_path: Path) -> None:
+    gotdata.server.change("cells/deep/b.bin", cut=1000)
+    call = ["get", f"{gotdata.server.url}cells/", str(tmp_path / "got")]
+    gotdata(*call, code=4)
+    assert (tmp_path / "got/a.txt").read_bytes() == b"hello\n"
+    gotdata.server.change("cells/deep/b.bin", cut=None)
+    assert gotdata.json(*call)["moved"] <= len(CONTENT["cells/deep/b.bin"])
+    assert sorted(path.name for path in (tmp_path / "got").rglob("*")) == ["a.txt", "b.bin", "deep"]
+    assert "not known to be what was asked for" in gotdata(*call, code=1).err
+
+
+def test_get_does_not_take_a_persons_file_for_its_own(gotdata: Repository, tmp_path: Path) -> None:
+    (tmp_path / "got").mkdir()
+    (tmp_path / "got/a.txt").write_bytes(b"mine!\n")
+    for _ in range(2):
+        gotdata("get", f"{gotdata.server.url}cells/", str(tmp_path / "got"), code=1)
+    assert (tmp_path / "got/a.txt").read_bytes() == b"mine!\n"
+
+
+def test_get_of_more_than_the_disk_holds_moves_nothing(
+    gotdata: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    for name in ("cells/", "cells/deep/b.bin"):
+        said = gotdata("get", f"{gotdata.server.url}{name}", str(tmp_path / "got"), code=1).err
+        assert "1,000 free" in said
+    assert not any(path.is_file() for path in tmp_path.rglob("got*/*"))
 
 
 @pytest.mark.parametrize("manifest", ["data: [", "gotdata: 1\ndata:\n  x: {form: ./y}\n", "gotdata: 99\n"])
