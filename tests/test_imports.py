@@ -31,7 +31,17 @@ TIERS = (
     {"fuse", "deliver"},
     {"serve"},
     {"provenance"},
-    {"wire", "project", "loose", "history", "verifying", "hint", "doctor", "testing"},  # where the parts are joined
+    {
+        "wire",
+        "repository",
+        "project",
+        "loose",
+        "history",
+        "verifying",
+        "hint",
+        "doctor",
+        "testing",
+    },  # where the parts are joined
     {"", "api", "fs", "cli", "progress"},  # what people call
 )
 RANKS = {stage: rank for rank, tier in enumerate(TIERS) for stage in tier}
