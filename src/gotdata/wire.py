@@ -238,4 +238,4 @@ def _rebuilt(
 ) -> LockedTree:
     mirrors = [bench.mirror(pin, realm) for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True)]
     names = Index(Path(index["folder"]), index["snapshot"], index["origins"], index["blocks"])
-    return LockedTree(name, names, mirrors, bench.store, bench.reader if fetching else None)
+    return LockedTree(name, names, mirrors, bench.store, bench.reader if fetching else None, ahead=fetching)

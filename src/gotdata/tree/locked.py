@@ -9,6 +9,7 @@ from gotdata.errors import StoreError
 from gotdata.model import Node, RemoteFile, Span
 from gotdata.origin import Origin, Wanted
 from gotdata.store.base import Held
+from gotdata.tree.ahead import Ahead
 from gotdata.tree.file import TreeFile
 
 Mirror = Callable[[RemoteFile], Origin]
@@ -41,14 +42,22 @@ class Fetching(Protocol):
 
 class LockedTree:
     """Fulfils ``tree.base.Lazy``. Without a reader it serves what the store holds and can't ``ensure`` more: so the
-    process that answers the kernel needs neither network nor keys."""
+    process that answers the kernel needs neither network nor keys. ``ahead``: files that are read in order are fetched
+    before they are asked for."""
 
     def __init__(
-        self, name: str, index: Names, mirrors: Sequence[Mirror], store: Shelf, reader: Fetching | None = None
+        self,
+        name: str,
+        index: Names,
+        mirrors: Sequence[Mirror],
+        store: Shelf,
+        reader: Fetching | None = None,
+        ahead: bool = False,
     ) -> None:
         self.name = name
         self.snapshot = index.snapshot
         self._index, self._mirrors, self._store, self._reader = index, tuple(mirrors), store, reader
+        self._ahead = Ahead(index.node, self._bring) if ahead else None
         self.node = index.node
         self.lookup = index.lookup
         self.children = index.children
@@ -72,7 +81,13 @@ class LockedTree:
     def ensure(self, id: int, span: Span, prefetch: int = 0) -> None:
         if self._reader is None:
             raise StoreError(f"{self.name}: not in the store, and this process fetches nothing")
+        if self._ahead:
+            self._ahead.read(id)
         self._reader.ensure(self.wanted(id), span, prefetch)
+
+    def _bring(self, node: Node) -> None:
+        if self._reader:
+            self._reader.ensure(self.wanted(node.id), Span(0, node.size))
 
     def read(self, id: int, span: Span) -> bytes:
         with TreeFile(self, id, self.name) as file:
