@@ -1,8 +1,9 @@
-"""The lock as git has it at a revision."""
+"""What git knows of a repository: its lock at a revision, and what stays out of it."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from gotdata import lock as locks
@@ -10,9 +11,9 @@ from gotdata.errors import ManifestError
 from gotdata.lock_texts import FOLDER, Texts
 
 
-def earlier(lock_path: Path, rev: str, work: Path) -> tuple[locks.Lock, Texts]:
+def earlier(lock_path: Path, rev: str, work: Path, fetch: Callable[[str], bytes]) -> tuple[locks.Lock, Texts]:
     """The lock of a revision and its texts, which are put into ``work``, an empty folder. An empty lock where that
-    revision had none.
+    revision had none. ``fetch`` is asked for texts that were too long to commit.
 
     Raises:
         ManifestError: there is no such revision, no repository, or no git.
@@ -21,7 +22,7 @@ def earlier(lock_path: Path, rev: str, work: Path) -> tuple[locks.Lock, Texts]:
     folder = lock_path.parent
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}").decode().strip()
     listed = _git(folder, "ls-tree", "-z", commit, f"./{lock_path.name}", f"./{FOLDER}/").split(b"\0")
-    texts = Texts(work)
+    texts = Texts(work, fetch)
     lock = locks.Lock()
     for line in filter(None, listed):
         kind, digest = line.partition(b"\t")[0].decode().split()[1:]
@@ -35,12 +36,22 @@ def earlier(lock_path: Path, rev: str, work: Path) -> tuple[locks.Lock, Texts]:
     return lock, texts
 
 
+def is_ignored(root: Path, path: str) -> bool:
+    """Whether git leaves a path alone. True where git can't tell: nobody adds anything with it then."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "check-ignore", "-q", "--", path], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        return True
+
+
 def _git(folder: Path, *words: str) -> bytes:
     try:
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
     except FileNotFoundError:
         raise ManifestError("git is not installed, and `diff` compares with what git has") from None
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip() or "no such revision"
+        said = done.stderr.decode(errors="replace").strip() or f"no revision {words[-1].removesuffix('^{commit}')}"
         raise ManifestError(f"git {words[0]} in {folder}: {said}")
     return done.stdout

@@ -22,6 +22,7 @@ from gotdata.deliver.copy import Copy
 from gotdata.deliver.mount import Mount
 from gotdata.errors import DeliveryError, IntegrityError, NotFound
 from gotdata.hint import hint
+from gotdata.history import is_ignored
 from gotdata.manifest import Dataset, Manifest
 from gotdata.model import Level, Node, Pin
 from gotdata.outcome import Delivered, Fetched, Plan, State, Status, Verified
@@ -53,6 +54,8 @@ class Project(Repository):
             DeliveryError: a target is taken, or no delivery is possible.
         """
         chosen = self._chosen(names)
+        if demand and demand not in DELIVERIES:
+            raise DeliveryError(f"`{demand}` can't be done by this gotdata; there are {', '.join(DELIVERIES)}")
         with self._alone():
             known = self._lock.data
             stale = [one for one in chosen if one.name not in known or known[one.name].entry != digest(one)]
@@ -97,6 +100,9 @@ class Project(Repository):
             )
             receipt, change = replace(delivery.up(job), made_of=made_of), "up"
             self._receipts.write(receipt)
+            if not is_ignored(self._root, dataset.to):
+                line = f"/{dataset.to}"
+                self._say("warning", name, f"{name}: git would take the data in; put the line {line} into .gitignore")
         return Delivered(
             name=name,
             to=dataset.to,
@@ -242,6 +248,8 @@ class Project(Repository):
         known = self._lock.data.get(name)
         if receipt and name not in self.manifest.data:
             why = why or "no longer in gotdata.yml; `gotdata down` takes it away"
+        elif receipt and known and receipt.snapshot != known.snapshot:
+            why = why or "gotdata.lock has another snapshot now; `gotdata up` brings it"
         cached = (self._cached(name) or 0) if known else 0
         return Status(
             name=name,

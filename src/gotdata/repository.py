@@ -18,7 +18,7 @@ import msgspec
 from gotdata import lock as locks
 from gotdata import manifest as manifests
 from gotdata.deliver.base import state_folder
-from gotdata.errors import ManifestError, NotFound, ResolveError
+from gotdata.errors import GotdataError, IntegrityError, ManifestError, NotFound, ResolveError, SourceError
 from gotdata.lock_texts import FOLDER, Texts
 from gotdata.manifest import Dataset, Manifest
 from gotdata.model import Pin, Ref
@@ -192,7 +192,29 @@ class Repository:
     def _index(self, name: str) -> Index:
         if name not in self._lock.data:
             raise NotFound(f"{name} is not locked yet; `gotdata lock {name}` pins it")
-        return self._texts.index(name, self._lock.data[name], self.bench.index_folder)
+        known = self._lock.data[name]
+        try:
+            return self._texts.index(name, known, self.bench.index_folder)
+        except (NotFound, SourceError) as missing:
+            dataset = self.manifest.data.get(name)
+            if dataset is None or known.entry != digest(dataset):
+                raise
+            self._list_again(dataset, known, missing)
+        return self._texts.index(name, known, self.bench.index_folder)
+
+    def _list_again(self, dataset: Dataset, known: locks.Locked, missing: GotdataError) -> None:
+        """The last resort where texts are neither here nor published: what the origin lists now, if it is the same."""
+        self._say("warning", dataset.name, f"{dataset.name}: {missing}; its origin is listed again")
+        with tempfile.TemporaryDirectory(prefix="gotdata-") as work:
+            pins, draft = self._capture(dataset, Path(work))
+            now = locks.locked(known.entry, pins, draft)
+            if (now.snapshot, now.origins) != (known.snapshot, known.origins):
+                lines = "; ".join(self._texts.differing(dataset.name, known, draft))
+                raise IntegrityError(
+                    f"{dataset.name}: the list of its files is not to be had ({missing}), and its origin's is another: "
+                    f"{lines or 'hashes are not in it'}; `gotdata lock --update {dataset.name}` takes it up"
+                )
+            self._texts.put(dataset.name, draft, self.ctx.settings.lock_text_limit)
 
     def _pins(self, name: str) -> list[Pin]:
         return [replace(pin, ref=self._rooted(pin.ref)) for pin in self._lock.data[name].pins]
@@ -208,7 +230,7 @@ class Repository:
         from gotdata.history import earlier
 
         with tempfile.TemporaryDirectory(prefix="gotdata-") as work:
-            old, old_texts = earlier(self._lock_path, rev, Path(work))
+            old, old_texts = earlier(self._lock_path, rev, Path(work), self.bench.fetch)
             found = []
             for name in sorted(old.data.keys() | self._lock.data.keys()):
                 before, after = old.data.get(name), self._lock.data.get(name)

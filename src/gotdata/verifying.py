@@ -64,7 +64,10 @@ def verify(tree: LockedTree, index: Index, store: Store, copied: Path | None, re
             continue
         except GotdataError as error:
             bad.append(path)
-            reporter(Event("warning", dataset=tree.name, path=path, text=str(error)))
+            said = (
+                str(error) if copied else f"the store's copy is damaged, and `gotdata cache fsck` removes it: {error}"
+            )
+            reporter(Event("warning", dataset=tree.name, path=path, text=said))
         files += 1
         size += node.size
         reporter(Event("delivered", dataset=tree.name, path=path, bytes=node.size, files=1))

@@ -253,3 +253,99 @@ def test_ctrl_c_while_bytes_come_is_130_and_leaves_nothing_half_done(cells: Repo
     assert not (cells.root / "b.bin").exists()
     cells("up")
     assert (cells.root / "data/cells/deep/b.bin").read_bytes() == CONTENT["cells/deep/b.bin"]
+
+
+def test_a_demand_that_cannot_be_met_is_refused_though_the_data_is_up(cells: Repository) -> None:
+    cells("up")
+    assert "`bake` can't be done" in cells("up", "--as", "bake", code=1).err
+
+
+def test_status_tells_that_the_lock_has_another_snapshot(cells: Repository) -> None:
+    cells("up")
+    assert cells.json("status")[0]["why"] == ""
+    cells("lock", "--hash")
+    assert "another snapshot" in cells.json("status")[0]["why"]
+    cells("up")
+    assert cells.json("status")[0]["why"] == ""
+
+
+def test_what_is_not_in_a_dataset_is_named(cells: Repository) -> None:
+    cells("lock")
+    assert "'deep/no'" in cells("cat", "cells/deep/no", code=1).err
+
+
+@pytest.mark.parametrize("way", ["data", "data/cells"])
+def test_a_file_in_the_way_of_a_target_is_named(cells: Repository, way: str) -> None:
+    (cells.root / way).parent.mkdir(exist_ok=True)
+    (cells.root / way).write_bytes(b"mine")
+    assert "choose another `to:`" in cells("up", code=1).err
+    assert (cells.root / way).read_bytes() == b"mine"
+
+
+def test_verify_of_a_damaged_store_names_the_way_out(cells: Repository, tmp_path: Path) -> None:
+    cells("lock")
+    cells("fetch", "cells")
+    stored = next(path for path in (tmp_path / "store/objects").rglob("*") if path.is_file())
+    stored.chmod(0o644)
+    with stored.open("r+b") as file:
+        file.write(b"X")
+    assert "`gotdata cache fsck`" in cells("verify", code=3).err
+    cells("cache", "fsck", code=3)
+    cells("fetch", "cells")
+    cells("verify")
+
+
+@pytest.fixture
+def shards(cells: Repository, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the texts of a lock lie that were too long to commit. They are published as soon as they are at the URL."""
+    monkeypatch.setenv("GOTDATA_LOCK_TEXT_LIMIT", "1")
+    monkeypatch.setenv("GOTDATA_SHARDS_URL", f"{cells.server.url}shards/")
+    cells("lock")
+    return cells.root / "gotdata.lock.d/shards"
+
+
+def test_a_listing_is_the_last_resort_for_texts_that_are_gone(shards: Path, cells: Repository, tmp_path: Path) -> None:
+    before = (cells.root / "gotdata.lock").read_bytes()
+    _forget(shards, tmp_path)
+    cells("up")
+    assert (cells.root / "data/cells/a.txt").read_bytes() == b"hello\n"
+    assert (cells.root / "gotdata.lock").read_bytes() == before
+
+
+def test_a_last_resort_that_lists_other_data_says_so(shards: Path, cells: Repository, tmp_path: Path) -> None:
+    _forget(shards, tmp_path)
+    cells.server.put("cells/new.txt", b"new")
+    said = cells("up", code=3).err
+    assert "its origin's is another" in said
+    assert "`gotdata lock --update cells`" in said
+    assert not (cells.root / "data").exists()
+
+
+def test_diff_fetches_texts_that_were_too_long_to_commit(shards: Path, cells: Repository) -> None:
+    git = ["git", "-C", str(cells.root), "-c", "user.name=n", "-c", "user.email=n@example.org"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "first"], check=True)
+    for shard in shards.glob("*.zst"):
+        cells.server.put(f"shards/{shard.name}", shard.read_bytes())
+    cells.server.put("cells/new.txt", b"new")
+    cells("lock", "--update")
+    assert cells.json("diff")[0]["added"] == ["new.txt"]
+
+
+def test_diff_names_a_revision_that_is_not_there(cells: Repository) -> None:
+    assert "nope" in cells("diff", "nope", code=2).err
+
+
+def _forget(shards: Path, tmp_path: Path) -> None:
+    """As another machine has it: without the shards, and without an index made of them."""
+    for path in [*shards.glob("*.zst"), *(tmp_path / "store/index").rglob("*")]:
+        if path.is_file():
+            path.unlink()
+
+
+def test_a_target_that_git_would_take_in_is_told_of(cells: Repository) -> None:
+    assert ".gitignore" not in cells("up").err
+    cells("down")
+    (cells.root / ".gitignore").unlink()
+    assert "put the line /data/cells into .gitignore" in cells("up").err
+    assert ".gitignore" not in cells("up").err

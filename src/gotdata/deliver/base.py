@@ -157,10 +157,16 @@ def check_free(target: Path) -> None:
 def make_way(root: Path, target: Path) -> tuple[str, ...]:
     """Makes a target, which is free, and the folders above it; gives those that were made, relative to ``root``."""
     check_free(target)
-    made = []
+    made: list[str] = []
     for folder in [*reversed(target.relative_to(root).parents), target.relative_to(root)]:
         if not (root / folder).exists():
-            (root / folder).mkdir()
+            try:
+                (root / folder).mkdir()
+            except OSError as error:
+                clear_way(root, tuple(made))
+                raise DeliveryError(
+                    f"{root / folder} can't be made: {error.strerror}; make room for it, or choose another `to:`"
+                ) from error
             made.append(str(folder))
     return tuple(made)
 

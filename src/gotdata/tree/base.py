@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from gotdata.errors import NotFound
 from gotdata.model import Node, Span
+from gotdata.paths import shown
 from gotdata.store.base import Held
 
 ROOT = 1
@@ -51,7 +53,10 @@ def find(tree: Tree, path: str) -> Node:
     """The node at a path; ``""`` is the root. Raises NotFound."""
     node = tree.node(ROOT)
     for name in filter(None, path.split("/")):
-        node = tree.lookup(node.id, name)
+        try:
+            node = tree.lookup(node.id, name)
+        except NotFound as error:
+            raise NotFound(f"there is no '{shown(path)}' in it; `gotdata ls` lists what there is") from error
     return node
 
 
