@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -73,8 +73,9 @@ def parse(url: str) -> Url:
         SourceError: it is none.
     """
     try:
+        urlsplit(url)  # what the standard library can't read would fail later, and elsewhere
         return parse_url(url)
-    except LocationParseError:
+    except (LocationParseError, ValueError):
         raise SourceError(f"{redact(url)} is no URL") from None
 
 

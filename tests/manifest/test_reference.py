@@ -106,3 +106,9 @@ def test_a_canonical_spelling_is_its_own(text: str) -> None:
 )
 def test_the_folder_of_a_relative_reference(url: str, folder: str | None) -> None:
     assert folder_of(url) == folder
+
+
+@pytest.mark.parametrize("text", ["http://[evil/x", "https://[::1/x", "http://[evil]/x", "invenio:http://[e/records/1"])
+def test_a_host_that_can_t_be_is_refused(text: str) -> None:
+    with pytest.raises(ManifestError, match="is no URL"):
+        reference(text)

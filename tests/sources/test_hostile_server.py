@@ -79,3 +79,11 @@ def test_a_key_does_not_go_where_a_server_may_climb(path: str) -> None:
     keys = Credentials([Credential("https://host:443/data/", "cred:1", (("X-Key", "key"),))])
     assert keys.find("https://host/data/x")
     assert not keys.find(f"https://host/{path}")
+
+
+@pytest.mark.parametrize("location", ["http://[evil/x", "http://a]b/x", "//[/x"])
+def test_a_redirect_to_no_url_is_the_server_s_fault(location: str) -> None:
+    with Server() as server:
+        url = server.put("x", b"1", redirect=location)
+        with pytest.raises(SourceError, match="which is no URL"):
+            context().http.get(url)

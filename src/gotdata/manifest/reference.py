@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from gotdata.errors import ManifestError
 from gotdata.model import Ref
@@ -52,6 +52,10 @@ def _canonical(text: str) -> str:
         return _file(unquote_to_bytes(rest[host.end() :] if host else rest))
     if not rest.strip("/"):
         raise ManifestError(f"{redact(text)} ends after its scheme")
+    try:
+        urlsplit(text.partition(":")[2] if "://" in rest else text)
+    except ValueError as error:
+        raise ManifestError(f"{redact(text)} is no URL: {error}") from None
     if " " in text:
         raise ManifestError(f"{redact(text)} holds a space: write it as %20")
     return f"{scheme.lower()}:{rest}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, NoReturn
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from gotdata.context import Context
 from gotdata.credentials import parse
@@ -81,7 +81,7 @@ def _landing(doi: str, resolver: str, ctx: Context) -> str:
     values: list[Any] = answer.get("values", []) if isinstance(answer, dict) else []
     found = [value for value in values if isinstance(value, dict) and isinstance(value.get("index"), int)]
     urls = map(_url, sorted(found, key=lambda value: value["index"]))
-    landing = next((url for url in urls if urlsplit(url).scheme in ("http", "https")), "")
+    landing = next((url for url in urls if parse(url).scheme in ("http", "https")), "")
     if not landing:
         raise ResolveError(f"doi:{shown(doi)} is registered without a web address")
     return landing

@@ -218,7 +218,10 @@ class Engine:
 
     @staticmethod
     def _target(url: str, location: str) -> str:
-        target = urljoin(url, answer.utf8(location.strip()))
+        try:
+            target = urljoin(url, answer.utf8(location.strip()))
+        except ValueError:
+            raise SourceError(f"{redact(url)} redirects to {redact(location)}, which is no URL") from None
         old, new = parse(url), parse(target)
         if new.scheme not in ("http", "https") or not new.host:
             raise SourceError(f"{redact(url)} redirects to {redact(target)}, which is no web address")

@@ -144,7 +144,10 @@ def recognise(url: str, ctx: Context) -> Ref | None:
 
 
 def _place(url: str) -> _Place | None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     match = _RECORD.fullmatch(unquote(parts.path).rstrip("/"))
     if parts.scheme not in ("http", "https") or not parts.netloc or not match:
         return None
