@@ -39,9 +39,8 @@ def earlier(lock_path: Path, rev: str, work: Path, fetch: Callable[[str], bytes]
 def is_ignored(root: Path, path: str) -> bool:
     """Whether git leaves a path alone. True where git can't tell: nobody adds anything with it then."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "check-ignore", "-q", "--", path], capture_output=True, check=False
-        )
+        command = ["git", "-C", str(root), "check-ignore", "-q", "--", path]
+        return subprocess.run(command, capture_output=True, check=False).returncode != 1
     except FileNotFoundError:
         return True
 
