@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,3 +151,10 @@ def test_http_does_not_pass_for_a_version_that_it_can_t_compare() -> None:
         pin = Pin("http", Ref(url), "", {"size": "6", "name": "x"})
         with pytest.raises(IntegrityError, match="no version of HTTP"):
             Http().read(pin, RemoteFile("x", 6, version="id:older"), Span(0, 6), context())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of POSIX")
+def test_nobody_else_can_hold_our_lock(root: Path) -> None:
+    with Project.find(root) as project:
+        project.lock()
+    assert (root / ".gotdata/busy").stat().st_mode & 0o777 == 0o600

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from functools import partial as bind
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -266,7 +267,8 @@ class Repository:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Holds the repository's lock; waits for whoever has it. Reads the lock anew: they may have changed it."""
-        with (state_folder(self._root) / "busy").open("a") as file:
+        # Ours alone: who may only read a file can still lock it, and we would wait for ever.
+        with open(state_folder(self._root) / "busy", "a", opener=bind(os.open, mode=0o600)) as file:
             if sys.platform != "win32":
                 import fcntl
 
