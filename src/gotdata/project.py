@@ -64,7 +64,7 @@ class Project(Repository):
                 raise IntegrityError(f"gotdata.lock does not cover {listed} as gotdata.yml has it; run `gotdata lock`")
             for dataset in stale:
                 for warning in self._locked(dataset, update=False).warnings:
-                    self._say("warning", dataset.name, f"{dataset.name}: {warning}")
+                    self._say("warning", dataset.name, warning)
             return [self._up(dataset, demand) for dataset in chosen]
 
     def _up(self, dataset: Dataset, demand: str) -> Delivered:
@@ -102,7 +102,7 @@ class Project(Repository):
             self._receipts.write(receipt)
             if not is_ignored(self._root, dataset.to):
                 line = f"/{dataset.to}"
-                self._say("warning", name, f"{name}: git would take the data in; put the line {line} into .gitignore")
+                self._say("warning", name, f"git would take the data in; put the line {line} into .gitignore")
         return Delivered(
             name=name,
             to=dataset.to,

@@ -205,7 +205,7 @@ class Repository:
 
     def _list_again(self, dataset: Dataset, known: locks.Locked, missing: GotdataError) -> None:
         """The last resort where texts are neither here nor published: what the origin lists now, if it is the same."""
-        self._say("warning", dataset.name, f"{dataset.name}: {missing}; its origin is listed again")
+        self._say("warning", dataset.name, f"{missing}; its origin is listed again")
         with tempfile.TemporaryDirectory(prefix="gotdata-") as work:
             pins, draft = self._capture(dataset, Path(work))
             now = locks.locked(known.entry, pins, draft)

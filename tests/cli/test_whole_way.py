@@ -255,6 +255,12 @@ def test_ctrl_c_while_bytes_come_is_130_and_leaves_nothing_half_done(cells: Repo
     assert (cells.root / "data/cells/deep/b.bin").read_bytes() == CONTENT["cells/deep/b.bin"]
 
 
+def test_up_of_an_empty_manifest_says_what_is_next(gotdata: Repository) -> None:
+    gotdata("init")
+    assert "gotdata add" in gotdata("up").out
+    assert gotdata.json("up") == []
+
+
 def test_a_demand_that_cannot_be_met_is_refused_though_the_data_is_up(cells: Repository) -> None:
     cells("up")
     assert "`bake` can't be done" in cells("up", "--as", "bake", code=1).err

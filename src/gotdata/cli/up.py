@@ -47,6 +47,8 @@ def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, fo
 
 
 def lines(delivered: list[Delivered]) -> Iterator[str]:
+    if not delivered:
+        yield "gotdata.yml names no data yet: `gotdata add REF` adds some"
     for one in delivered:
         facts = (
             f"{size(one.bytes)} there",
