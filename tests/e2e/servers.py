@@ -117,8 +117,9 @@ def weed(folder: Path) -> Iterator[S3Server]:
     command += ["-webdav=false", "-admin.ui=false", f"-admin.port={ports[-1]}", "-master.telemetry=false"]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
     url = f"http://127.0.0.1:{ports[3]}"
-    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
-    with running(command, f"{url}/status", folder / "log", keys) as process:
+    # Each bucket takes volumes of its own: one at a time, or there are none left for the next bucket.
+    environ = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+    with running([*command, "-volume.max=1000"], f"{url}/status", folder / "log", environ) as process:
         yield S3Server(url, folder / "log", process.pid, key, secret)
 
 

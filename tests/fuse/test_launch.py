@@ -34,6 +34,12 @@ def children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
+@pytest.fixture
+def older() -> list[str]:
+    """Children that were there before: servers of other tests."""
+    return children()
+
+
 def ended(pid: int) -> None:
     """Waits for a process that is not our child."""
     try:
@@ -44,7 +50,7 @@ def ended(pid: int) -> None:
     os.close(fd)
 
 
-def test_nothing_is_left_after_stop(mounted: Callable[..., Mounted]) -> None:
+def test_nothing_is_left_after_stop(mounted: Callable[..., Mounted], older: list[str]) -> None:
     before = set(os.listdir("/proc/self/fd"))
     mount = mounted({"big": BIG})
     assert launch.serving(mount.pid, mount.point)
@@ -56,7 +62,7 @@ def test_nothing_is_left_after_stop(mounted: Callable[..., Mounted]) -> None:
     assert list(mount.point.iterdir()) == []
     assert not launch.serving(mount.pid, mount.point)
     assert not Path(f"/proc/{workers[0]}").exists()
-    assert children() == []
+    assert children() == older
     assert set(os.listdir("/proc/self/fd")) == before
     assert mount.log() == ""
 
@@ -67,9 +73,11 @@ def test_stop_twice_is_stop_once(mounted: Callable[..., Mounted]) -> None:
     launch.stop(mount.point, mount.pid)
 
 
-def test_the_server_is_nobodys_child_and_in_a_session_of_its_own(mounted: Callable[..., Mounted]) -> None:
+def test_the_server_is_nobodys_child_and_in_a_session_of_its_own(
+    mounted: Callable[..., Mounted], older: list[str]
+) -> None:
     mount = mounted({"a": b"a"})
-    assert children() == []
+    assert children() == older
     assert os.getsid(mount.pid) not in (os.getsid(0), 0)
     assert os.readlink(f"/proc/{mount.pid}/cwd") == "/"
 
@@ -95,12 +103,12 @@ def test_a_second_start_is_refused_and_harms_nothing(mounted: Callable[..., Moun
 
 
 @pytest.mark.parametrize("factory", ["no.such.module:tree", "gotdata.testing.trees:nothing", "nonsense"])
-def test_a_tree_that_can_not_be_opened(planted: Callable[..., Mounted], factory: str) -> None:
+def test_a_tree_that_can_not_be_opened(planted: Callable[..., Mounted], factory: str, older: list[str]) -> None:
     mount = planted({"a": b"a"})
     with pytest.raises(DeliveryError, match=f"no tree can be made by '{factory}'"):
         launch.start(replace(mount.spec, opens=factory), mount.point)
     assert not mounting.is_mounted(mount.point)
-    assert children() == []
+    assert children() == older
 
 
 def test_a_server_that_crashes_while_it_starts(planted: Callable[..., Mounted]) -> None:
