@@ -240,10 +240,13 @@ def test_another_server_takes_over_where_one_was_killed(root: None, planted: Cal
         first.kill()
         first.wait()
     second = spawn(mount, fuse, "True")
-    assert reader.communicate()[0] == BIG
     os.close(fuse)
-    launch.stop(mount.point, 0)
-    assert second.wait() == 0
+    try:
+        assert reader.communicate(timeout=20)[0] == BIG
+        launch.stop(mount.point, 0)
+        assert second.wait() == 0
+    finally:
+        second.kill()  # or the reader of a failed test would wait for ever
 
 
 def spawn(mount: Mounted, fuse: int, resume: str) -> subprocess.Popen[bytes]:
