@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gotdata.credentials import PUBLIC, Credential, Credentials
-from gotdata.errors import DeliveryError, IntegrityError
+from gotdata.errors import DeliveryError, IntegrityError, ManifestError
 from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.project import Project
 from gotdata.sources.http import Http
@@ -158,3 +159,35 @@ def test_nobody_else_can_hold_our_lock(root: Path) -> None:
     with Project.find(root) as project:
         project.lock()
     assert (root / ".gotdata/busy").stat().st_mode & 0o777 == 0o600
+
+
+def test_git_runs_nothing_that_a_repository_names(root: Path, tmp_path: Path) -> None:
+    """An unpacked archive brings its own .git, of which a file is missing, and programs to watch and to fetch."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    with Project.find(root) as project:
+        project.lock()
+    git("init", "-q")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all")
+    blob = git("rev-parse", "HEAD:gotdata.lock")
+    (root / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    for name, value in {
+        "core.fsmonitor": f"touch {tmp_path}/watched",
+        "core.sshCommand": f"touch {tmp_path}/fetched",
+        "remote.origin.url": "ssh://nobody/nowhere",
+        "remote.origin.promisor": "true",
+        "extensions.partialClone": "origin",
+        "core.repositoryFormatVersion": "1",
+    }.items():
+        git("config", name, value)
+    with Project.find(root) as project:
+        project.up()
+        with pytest.raises(ManifestError, match="git cat-file"):
+            project.diff()
+    assert not {"watched", "fetched"} & {path.name for path in tmp_path.iterdir()}

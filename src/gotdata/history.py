@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -39,18 +40,25 @@ def earlier(lock_path: Path, rev: str, work: Path, fetch: Callable[[str], bytes]
 def is_ignored(root: Path, path: str) -> bool:
     """Whether git leaves a path alone. True where git can't tell: nobody adds anything with it then."""
     try:
-        command = ["git", "-C", str(root), "check-ignore", "-q", "--", path]
-        return subprocess.run(command, capture_output=True, check=False).returncode != 1
+        return _run(root, "check-ignore", "-q", "--", path).returncode != 1
     except FileNotFoundError:
         return True
 
 
 def _git(folder: Path, *words: str) -> bytes:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
+        done = _run(folder, *words)
     except FileNotFoundError:
         raise ManifestError("git is not installed, and `diff` compares with what git has") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip() or f"no revision {words[-1].removesuffix('^{commit}')}"
         raise ManifestError(f"git {words[0]} in {folder}: {said}")
     return done.stdout
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Git, held to reading: an unpacked archive may bring a .git whose settings name programs, to watch files or to
+    fetch what is missing."""
+    still = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    alone = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    return subprocess.run(["git", "-C", str(folder), *still, *words], capture_output=True, check=False, env=alone)
