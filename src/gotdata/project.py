@@ -169,8 +169,8 @@ class Project(Repository):
         return Spec(
             dataset=name,
             log=str(log / f"{name}.log"),
-            opens="gotdata.wire:held",
-            fetches="gotdata.wire:fetching",
+            opens="gotdata.wire_trees:held",
+            fetches="gotdata.wire_trees:fetching",
             arguments=arguments,
             mtime=MTIME,
             bytes=known.bytes,

@@ -1,129 +1,37 @@
-"""The only place where the parts are joined: sources, credentials, store and trees, for people's commands and for the
-processes of a mount."""
+"""The only place where the parts are joined for people's commands; ``wire_trees`` has what the processes of a mount
+need of it."""
 
 from __future__ import annotations
 
-import io
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
-from gotdata import credentials, settings
-from gotdata.context import Context
 from gotdata.credentials import parse
-from gotdata.errors import IntegrityError, PolicyError, SourceError
+from gotdata.errors import IntegrityError, SourceError
 from gotdata.lock import Locked
 from gotdata.manifest import select
-from gotdata.model import Checksum, Pin, Ref, RemoteFile, Span
-from gotdata.origin import Origin
+from gotdata.model import Pin, Ref, RemoteFile
 from gotdata.outcome import Known
 from gotdata.paths import redact
-from gotdata.report import Event, Reporter, silent
 from gotdata.resolve import resolve
-from gotdata.settings import Settings
 from gotdata.snapshot import Draft, build
 from gotdata.snapshot_index import Index
 from gotdata.snapshot_text import SHARD_LIMIT, text_id
 from gotdata.sources import registry
-from gotdata.sources.base import Source
 from gotdata.sources.file import here
-from gotdata.sources.http_engine import Engine
-from gotdata.store.reader import Reader
-from gotdata.store.store import Store
-from gotdata.tree.locked import LockedTree, Mirror
+from gotdata.tree.locked import LockedTree
+from gotdata.wire_trees import Bench
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
-    """A source, one mirror and one file: an ``Origin``."""
-
-    url: str
-    version: str
-    checks: tuple[Checksum, ...]
-    realm: str
-    ranges: bool
-    local: str
-    start: Callable[[Span], io.RawIOBase]
-
-    def open(self, span: Span) -> io.RawIOBase:
-        return self.start(span)
-
-
-class Moved:
-    """A Reporter that counts what is fetched, and hands everything on."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.bytes = 0
-        self._reporter = reporter
-        self._lock = threading.Lock()
-
-    def __call__(self, event: Event, /) -> None:
-        if event.kind == "fetched":
-            with self._lock:
-                self.bytes += event.bytes
-        self._reporter(event)
-
-
-class Workbench:
-    """What all verbs share. Parts are made when they are first used; ``close`` ends their threads."""
-
-    def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
-
-    @classmethod
-    def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent) -> Self:
-        """Raises ManifestError: a setting or a credentials file that can't be read as one."""
-        found = settings.load(flags)
-        held = credentials.load()
-        moved = Moved(reporter)
-        return cls(Context(found, held, Engine(found, held, reporter=moved), moved))
-
-    @property
-    def moved(self) -> int:
-        """Bytes that came from origins since this was opened."""
-        return self.ctx.reporter.bytes if isinstance(self.ctx.reporter, Moved) else 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if "reader" in self.__dict__:
-            self.reader.close()
-        self.ctx.http.close()
-
-    @property
-    def settings(self) -> Settings:
-        return self.ctx.settings
-
-    @cached_property
-    def store(self) -> Store:
-        return Store.open(self.settings.store_path, self.settings, self.ctx.reporter)
-
-    @cached_property
-    def reader(self) -> Reader:
-        return Reader(self.store, self.settings, self.ctx.reporter, self.ctx.clock)
+class Workbench(Bench):
+    """What all verbs share."""
 
     def pin(self, ref: Ref) -> Pin:
         """The exact version that a reference means now."""
         return resolve(ref, self.ctx, registry.pick)
-
-    def source(self, pin: Pin) -> Source:
-        return registry.source(pin.source)
-
-    def realm(self, pin: Pin) -> str:
-        return self.source(pin).realm(pin, self.ctx)
-
-    def mirror(self, pin: Pin, realm: str) -> Mirror:
-        """How the files of a pin become origins."""
-        return _mirror(self.source(pin), pin, realm, self.ctx)
 
     def capture(self, refs: Sequence[Ref], patterns: Sequence[str], work: Path) -> tuple[tuple[Pin, ...], Draft]:
         """What the references, mirrors of one another, hold now. ``work`` is an empty folder for the draft's texts."""
@@ -191,51 +99,3 @@ class Workbench:
 def host(place: str) -> str:
     """Who is asked for a URL, whatever stands before it (``invenio:https://…``): read as it will be sent."""
     return parse(f"https://{place.partition('//')[2]}").netloc or ""
-
-
-def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
-    lies_here = here(pin.ref.url, ctx.settings)
-
-    def origin(file: RemoteFile) -> Origin:
-        local = str(lies_here / file.path) if lies_here else source.local(pin, file)
-        return _Bound(
-            source.url(pin, file),
-            file.version,
-            file.checks,
-            realm,
-            source.powers.ranges,
-            local,
-            lambda span: source.read(pin, file, span, ctx),
-        )
-
-    return origin
-
-
-def held(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str) -> LockedTree:
-    """The tree in the process that answers the kernel: what the store holds. No network and no credentials."""
-    found = settings.load({"store": store})
-    nobody = credentials.Credentials()
-    bench = Workbench(Context(found, nobody, Engine(found, nobody)))
-    return _rebuilt(bench, name, index, pins, realms, fetching=False)
-
-
-def fetching(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str) -> LockedTree:
-    """The tree in a worker process, which fetches for the former.
-
-    Raises:
-        PolicyError: the credentials are no longer those with which the mount was made.
-    """
-    bench = Workbench.open({"store": store})
-    tree = _rebuilt(bench, name, index, pins, realms, fetching=True)
-    for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True):
-        if bench.realm(pin) != realm:
-            raise PolicyError(f"{name}: the credentials for {pin.ref} changed; run `gotdata up` again")
-    return tree
-
-
-def _rebuilt(
-    bench: Workbench, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], fetching: bool
-) -> LockedTree:
-    mirrors = [bench.mirror(pin, realm) for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True)]
-    names = Index(Path(index["folder"]), index["snapshot"], index["origins"], index["blocks"])
-    return LockedTree(name, names, mirrors, bench.store, bench.reader if fetching else None, ahead=fetching)

@@ -1,0 +1,162 @@
+"""Sources, credentials, store and trees joined, as far as the processes of a mount need them: these start while someone
+waits, so nothing that only a command uses is imported here."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from gotdata import credentials, settings
+from gotdata.context import Context
+from gotdata.errors import PolicyError
+from gotdata.model import Checksum, Pin, RemoteFile, Span
+from gotdata.origin import Origin
+from gotdata.report import Event, Reporter, silent
+from gotdata.settings import Settings
+from gotdata.snapshot_index import Index
+from gotdata.sources import registry
+from gotdata.sources.base import Source
+from gotdata.sources.file import here
+from gotdata.sources.http_engine import Engine
+from gotdata.store.reader import Reader
+from gotdata.store.store import Store
+from gotdata.tree.locked import LockedTree, Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A source, one mirror and one file: an ``Origin``."""
+
+    url: str
+    version: str
+    checks: tuple[Checksum, ...]
+    realm: str
+    ranges: bool
+    local: str
+    start: Callable[[Span], io.RawIOBase]
+
+    def open(self, span: Span) -> io.RawIOBase:
+        return self.start(span)
+
+
+class Moved:
+    """A Reporter that counts what is fetched, and hands everything on."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.bytes = 0
+        self._reporter = reporter
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event, /) -> None:
+        if event.kind == "fetched":
+            with self._lock:
+                self.bytes += event.bytes
+        self._reporter(event)
+
+
+class Bench:
+    """What every process shares. Parts are made when they are first used; ``close`` ends their threads."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    @classmethod
+    def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent) -> Self:
+        """Raises ManifestError: a setting or a credentials file that can't be read as one."""
+        found = settings.load(flags)
+        held = credentials.load()
+        moved = Moved(reporter)
+        return cls(Context(found, held, Engine(found, held, reporter=moved), moved))
+
+    @property
+    def moved(self) -> int:
+        """Bytes that came from origins since this was opened."""
+        return self.ctx.reporter.bytes if isinstance(self.ctx.reporter, Moved) else 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if "reader" in self.__dict__:
+            self.reader.close()
+        self.ctx.http.close()
+
+    @property
+    def settings(self) -> Settings:
+        return self.ctx.settings
+
+    @cached_property
+    def store(self) -> Store:
+        return Store.open(self.settings.store_path, self.settings, self.ctx.reporter)
+
+    @cached_property
+    def reader(self) -> Reader:
+        return Reader(self.store, self.settings, self.ctx.reporter, self.ctx.clock)
+
+    def source(self, pin: Pin) -> Source:
+        return registry.source(pin.source)
+
+    def realm(self, pin: Pin) -> str:
+        return self.source(pin).realm(pin, self.ctx)
+
+    def mirror(self, pin: Pin, realm: str) -> Mirror:
+        """How the files of a pin become origins."""
+        return _mirror(self.source(pin), pin, realm, self.ctx)
+
+
+def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
+    lies_here = here(pin.ref.url, ctx.settings)
+
+    def origin(file: RemoteFile) -> Origin:
+        local = str(lies_here / file.path) if lies_here else source.local(pin, file)
+        return _Bound(
+            source.url(pin, file),
+            file.version,
+            file.checks,
+            realm,
+            source.powers.ranges,
+            local,
+            lambda span: source.read(pin, file, span, ctx),
+        )
+
+    return origin
+
+
+def held(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str) -> LockedTree:
+    """The tree in the process that answers the kernel: what the store holds. No network and no credentials."""
+    found = settings.load({"store": store})
+    nobody = credentials.Credentials()
+    bench = Bench(Context(found, nobody, Engine(found, nobody)))
+    return _rebuilt(bench, name, index, pins, realms, fetching=False)
+
+
+def fetching(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str) -> LockedTree:
+    """The tree in a worker process, which fetches for the former.
+
+    Raises:
+        PolicyError: the credentials are no longer those with which the mount was made.
+    """
+    bench = Bench.open({"store": store})
+    tree = _rebuilt(bench, name, index, pins, realms, fetching=True)
+    for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True):
+        if bench.realm(pin) != realm:
+            raise PolicyError(f"{name}: the credentials for {pin.ref} changed; run `gotdata up` again")
+    return tree
+
+
+def _rebuilt(
+    bench: Bench, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], fetching: bool
+) -> LockedTree:
+    mirrors = [bench.mirror(pin, realm) for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True)]
+    names = Index(Path(index["folder"]), index["snapshot"], index["origins"], index["blocks"])
+    return LockedTree(name, names, mirrors, bench.store, bench.reader if fetching else None, ahead=fetching)
