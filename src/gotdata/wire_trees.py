@@ -140,13 +140,15 @@ def held(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], s
     return _rebuilt(bench, name, index, pins, realms, fetching=False)
 
 
-def fetching(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str) -> LockedTree:
-    """The tree in a worker process, which fetches for the former.
+def fetching(
+    *, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str, reporter: Reporter = silent
+) -> LockedTree:
+    """The tree in a worker process, which fetches for the former. What is found wrong in the background is reported.
 
     Raises:
         PolicyError: the credentials are no longer those with which the mount was made.
     """
-    bench = Bench.open({"store": store})
+    bench = Bench.open({"store": store}, reporter)
     tree = _rebuilt(bench, name, index, pins, realms, fetching=True)
     for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True):
         if bench.realm(pin) != realm:
