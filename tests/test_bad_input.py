@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -383,3 +384,43 @@ def test_kills_at_any_moment_leave_a_copy_complete_or_absent(
     project.up()
     for number in range(20):
         assert (root / f"data/cells/{number}.bin").read_bytes() == random.Random(number).randbytes(200_000)
+
+
+def test_what_lies_here_in_place_of_a_bound_origin_is_unverified(
+    server: Server, opened: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ETag tells nothing of another copy: only hashes do, and then they are compared."""
+    server.put("set/cells.h5", BODY)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "cells.h5").write_bytes(bytes(len(BODY)))
+    project = opened(server.at("set/"))
+    assert project.lock()[0].level == "bound"
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[here]\n"{server.at("set/")}" = "{archive}"\n')
+    monkeypatch.setenv("GOTDATA_SETTINGS", str(settings))
+    (plan,) = opened().plan()
+    assert (plan.level, plan.hosts, "--hash" in plan.warnings[0]) == ("unverified", (), True)
+    assert opened().status()[0].level == "unverified"
+    monkeypatch.delenv("GOTDATA_SETTINGS")
+    opened().lock(hash=True)
+    monkeypatch.setenv("GOTDATA_SETTINGS", str(settings))
+    with pytest.raises(IntegrityError, match=r"cells\.h5"):
+        opened().up()
+    (archive / "cells.h5").write_bytes(BODY)
+    (done,) = opened().up()
+    assert (done.level, done.moved) == ("verified", 0)
+
+
+def test_more_than_the_disk_holds_is_not_begun(server: Server, opened: Callable[..., Project]) -> None:
+    project = opened(server.put("cells.h5", BODY))
+    project.lock()
+    asked = len(server.requests)
+    full = opened()
+    full.bench.ctx = dataclasses.replace(
+        full.bench.ctx, settings=dataclasses.replace(full.bench.settings, store_keep_free=1 << 60)
+    )
+    full.ctx = full.bench.ctx
+    with pytest.raises(StoreError, match="1,000,000 bytes are missing"):
+        full.fetch("cells")
+    assert len(server.requests) == asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from gotdata import manifest as manifests
 from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
 from gotdata.deliver.mount import Mount
-from gotdata.errors import DeliveryError, IntegrityError, NotFound
+from gotdata.errors import DeliveryError, IntegrityError, NotFound, StoreError
 from gotdata.hint import hint
 from gotdata.history import is_ignored
 from gotdata.manifest import Dataset, Manifest
@@ -29,6 +30,7 @@ from gotdata.outcome import Delivered, Fetched, Plan, State, Status, Verified
 from gotdata.paths import redact, target
 from gotdata.report import Event
 from gotdata.repository import Repository, digest
+from gotdata.sources.file import here
 from gotdata.tree.locked import LockedTree
 from gotdata.verifying import verify
 from gotdata.wire import Workbench, host
@@ -110,7 +112,7 @@ class Project(Repository):
             why=why,
             change=change,
             snapshot=known.snapshot,
-            level=known.level,
+            level=self._level(known),
             files=known.files,
             bytes=known.bytes,
             moved=self.bench.moved - moved,
@@ -119,6 +121,12 @@ class Project(Repository):
             licence=known.citation.licence,
             hint=hint(dataset.to, (path for path, _ in index.files())),
         )
+
+    def _level(self, known: locks.Locked) -> str:
+        """How far the bytes can be held to the lock on this machine: of files that lie here in place of their origin,
+        its versions and ETags tell nothing."""
+        lies_here = any(here(pin.ref.url, self.ctx.settings) for pin in known.pins)
+        return Level.UNVERIFIED if lies_here and known.level is Level.BOUND else known.level
 
     def _stands(self, receipt: Receipt, wish: str, made_of: str) -> bool:
         """Whether what is up is what would be made there now."""
@@ -223,6 +231,13 @@ class Project(Repository):
         if globs and not chosen:
             raise NotFound(f"{name} has no file that matches {' '.join(globs)}; `gotdata ls {name}` lists it")
         total = sum(node.size for node in chosen)
+        lack = total - sum(self.bench.store.cached(tree.wanted(node.id)) for node in chosen)
+        free = shutil.disk_usage(self.bench.store.root).free - self.ctx.settings.store_keep_free
+        if lack > free:
+            raise StoreError(
+                f"{name}: {lack:,} bytes are missing, and the store's disk has {max(free, 0):,} for them; fetch some "
+                "files only, free some space, or set GOTDATA_STORE to another disk"
+            )
         self._say("plan", name, f"fetching {name}", bytes=total, files=len(chosen))
         with ThreadPoolExecutor(self.ctx.settings.connections) as pool:
             for _ in pool.map(lambda node: self._bring(tree, node), chosen):
@@ -257,7 +272,7 @@ class Project(Repository):
             delivery=receipt.delivery if receipt else "",
             to=to,
             snapshot=receipt.snapshot if receipt else known.snapshot if known else "",
-            level=known.level if known else "",
+            level=self._level(known) if known else "",
             files=known.files if known else 0,
             bytes=known.bytes if known else 0,
             cached_bytes=cached,
@@ -273,7 +288,7 @@ class Project(Repository):
         delivery, why = self._choose(dataset, demand)
         if known and known.entry == digest(dataset):
             pins: Sequence[Pin] = self._pins(dataset.name)
-            files, size, level = known.files, known.bytes, known.level
+            files, size, level = known.files, known.bytes, self._level(known)
             cached = self._cached(dataset.name)
             missing = size - (cached or 0)
             listed = (host(known.shards_at),) if cached is None and known.shards_at else ()
@@ -312,7 +327,11 @@ class Project(Repository):
 
 
 def _unheld(level: str) -> str:
-    return "" if level != Level.UNVERIFIED else "its origin gives nothing to hold the bytes to but their number"
+    if level != Level.UNVERIFIED:
+        return ""
+    return (
+        "there is nothing to hold the bytes to but their number; `gotdata lock --hash` reads them once, and locks them"
+    )
 
 
 def _inside(host: str) -> str:
