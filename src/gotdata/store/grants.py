@@ -44,7 +44,8 @@ class Grants:
                 yield path, _sha256(path) if len(path.name) == 64 else None
 
     def _path(self, key: bytes) -> Path:
-        return self._folder / key.hex()[:2] / key.hex()
+        name = key.hex()
+        return self._folder.joinpath(name[:2], name)
 
 
 def _sha256(path: Path) -> str | None:

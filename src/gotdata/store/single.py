@@ -71,6 +71,7 @@ def bring(store: Store, wanted: Wanted, origin: Origin, means: Means) -> None:
             # Asked again under the lock: it may have come just now.
             if not _is_there(store, wanted):
                 _keep(store, wanted, origin, means, fd, path)
+            return
         finally:
             try:
                 if _is_named(path, fd):

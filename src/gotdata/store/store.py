@@ -142,7 +142,7 @@ class Store:
         return Partial(data, data.with_suffix(".map"), key, wanted.size, create, self.sparse)
 
     def object(self, sha256: str) -> Path:
-        return self.root / "objects" / sha256[:2] / sha256
+        return self.root.joinpath("objects", sha256[:2], sha256)
 
     def promote(self, partial: Partial, sha256: str, keys: Iterable[bytes]) -> None:
         """Makes a complete file, whose hash was just found, an object, and grants it to ``keys``. The caller holds the
