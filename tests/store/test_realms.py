@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import closing
 
 import pytest
 
@@ -110,3 +112,16 @@ def test_the_same_content_from_two_realms_is_stored_once(store: Store, reader: R
     own = store.peek(wanted(refusing("https://lab.example/a", SECRET), size=SIZE))
     assert own is not None
     assert own.pread(Span(0, SIZE)) == DATA
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+@pytest.mark.parametrize("realm", ["public", SECRET])
+def test_what_a_url_gave_is_not_served_for_another_identity(
+    store: Store, reader: Reader, algorithm: str, realm: str
+) -> None:
+    """An origin without versions: its URL gave one content, and is locked as another."""
+    for data in (DATA, DATA[::-1]):
+        identity = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+        origin = FakeOrigin(data, version="", realm=realm)
+        with closing(reader.whole(wanted(origin, size=SIZE, identity=identity))) as held:
+            assert held.pread(Span(0, SIZE)) == data

@@ -36,6 +36,11 @@ def content_key(identity: str) -> bytes:
     return digest("content", "public", identity)
 
 
+def fact_key(identity: str) -> bytes:
+    """Of what was found once for whoever may have the content: which sha256 the content of this identity has."""
+    return digest("fact", identity)
+
+
 def check(key: bytes, block: int, data: bytes | memoryview) -> bytes:
     """Of a block of a partial file: binds the bytes to the file's key and their place in it."""
     check = hashlib.sha256(key + block.to_bytes(8, "big"))

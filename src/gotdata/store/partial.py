@@ -33,7 +33,8 @@ class Partial:
         """It was made just now."""
         self._writing = threading.Lock()
         self._closing = threading.Lock()
-        making = os.O_RDWR | (os.O_CREAT if create else 0)
+        # In a folder that others may write to, a name that is known beforehand may be their link.
+        making = os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_NOFOLLOW", 0)
         self.fd = open_marked(data, making, create)
         self._map_fd = -1
         try:

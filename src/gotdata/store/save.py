@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gotdata.errors import IntegrityError, SourceUnavailable
+from gotdata.errors import IntegrityError, SourceUnavailable, StoreError
 from gotdata.origin import Origin, Wanted
 from gotdata.store import disk
 from gotdata.store.filling import Filling, Means
@@ -22,6 +24,9 @@ def saving(wanted: Wanted, origin: Origin, dest: Path, means: Means) -> Iterator
     with disk.told(f"writing {data}"):
         sparse = disk.keeps_holes(dest.parent)
         partial = Partial(data, map, partial_key(wanted, origin), wanted.size, 0o666, sparse)
+    if sys.platform != "win32" and os.fstat(partial.fd).st_uid != os.geteuid():
+        partial.close()
+        raise StoreError(f"{data} is another user's, who could change what is downloaded; remove it, or go elsewhere")
     filling = Filling(wanted, origin, partial, means, sparse)
     filling.hold()
     try:

@@ -18,6 +18,7 @@ from typing import Self
 
 from gotdata.credentials import PUBLIC
 from gotdata.errors import StoreError
+from gotdata.model import Checksum
 from gotdata.origin import Origin, Wanted
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
@@ -25,11 +26,11 @@ from gotdata.store import disk
 from gotdata.store.base import Held
 from gotdata.store.grants import Grants
 from gotdata.store.held import PartialHeld, WholeHeld, in_place
-from gotdata.store.keys import content_key, partial_key, source_key
+from gotdata.store.keys import content_key, fact_key, partial_key, source_key
 from gotdata.store.partial import Partial
 from gotdata.store.room import Room, touch
 from gotdata.store.upkeep import Checked, Freed, Info, Upkeep
-from gotdata.store.verify import strong
+from gotdata.store.verify import computable, strong
 
 VERSION = "gotdata store 1\n"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache made by gotdata; see https://bford.info/cachedir/\n"
@@ -94,7 +95,7 @@ class Store:
             keys.append(content_key(wanted.identity))
         for key in keys:
             sha256 = self.grants.get(key)
-            if not sha256 or (claim and claim.algorithm == "sha256" and claim.hex != sha256):
+            if not sha256 or (claim and not self._is(sha256, claim)):
                 continue
             with suppress(FileNotFoundError):
                 held = WholeHeld(self.object(sha256))
@@ -102,6 +103,13 @@ class Store:
                     return held
                 held.close()
         return None
+
+    def _is(self, sha256: str, claim: Checksum) -> bool:
+        """Whether content is what an identity claims, as far as this machine can compute that: a grant only says what
+        a URL gave."""
+        if claim.algorithm == "sha256":
+            return claim.hex == sha256
+        return not computable(claim.algorithm) or self.grants.get(fact_key(str(claim))) == sha256
 
     def cached(self, wanted: Wanted) -> int:
         """Bytes of the file that are in the store: all, or those of the mirror of which most are here."""
@@ -209,7 +217,9 @@ class Store:
 
 def content_keys(origin: Origin, size: int, identities: Iterable[str]) -> list[bytes]:
     """The keys under which content that came from ``origin`` is found again."""
-    keys = [source_key(origin, size)]
+    identities = tuple(identities)
+    facts = (fact_key(identity) for identity in identities if not identity.startswith("sha256:"))
+    keys = [source_key(origin, size), *facts]
     if origin.realm == PUBLIC:
         keys += [content_key(identity) for identity in identities]
     return keys

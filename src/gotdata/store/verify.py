@@ -66,6 +66,15 @@ def strong(identity: str) -> Checksum | None:
     return Checksum(algorithm, value) if algorithm in STRONG else None
 
 
+def computable(algorithm: str) -> bool:
+    """Whether this machine can: two algorithms need a package."""
+    try:
+        _ALGORITHMS[algorithm]()
+    except (KeyError, ImportError):
+        return False
+    return True
+
+
 class Verdict:
     """Reads a file from its first byte to its last, then judges it.
 
