@@ -220,3 +220,22 @@ def test_a_name_that_became_an_object_meanwhile_is_not_opened_for_writing(
     assert single._open_alone(path) is None
     assert object.exists()
     assert not path.exists()
+
+
+def test_what_came_just_before_the_lock_is_not_asked_for_again(
+    store: Store, make_reader: MakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = FakeOrigin(DATA)
+    file = wanted(origin, size=len(DATA))
+    one, other = make_reader(), make_reader()
+    real = single._open_alone
+
+    def late(path: Path) -> int | None:
+        monkeypatch.setattr(single, "_open_alone", real)
+        other.ensure(file, ALL)
+        return real(path)
+
+    monkeypatch.setattr(single, "_open_alone", late)
+    one.ensure(file, ALL)
+    assert origin.spans == [ALL]
+    assert files(store) == [store.object(hashlib.sha256(DATA).hexdigest())]
