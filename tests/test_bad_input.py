@@ -424,3 +424,11 @@ def test_more_than_the_disk_holds_is_not_begun(server: Server, opened: Callable[
     with pytest.raises(StoreError, match="1,000,000 bytes are missing"):
         full.fetch("cells")
     assert len(server.requests) == asked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_in_place_of_a_lock_hangs_nobody(server: Server, opened: Callable[..., Project]) -> None:
+    project = opened(server.put("cells.h5", BODY))
+    os.mkfifo(project.manifest.root / "gotdata.lock")
+    with pytest.raises(IntegrityError, match=r"gotdata\.lock: not a file"):
+        project.status()

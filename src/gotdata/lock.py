@@ -18,7 +18,7 @@ from gotdata.model import Citation, Level, Pin, Ref
 from gotdata.paths import secret, shown
 from gotdata.snapshot import Draft
 from gotdata.snapshot_lines import SIZE_LIMIT
-from gotdata.snapshot_text import replacing, text_id
+from gotdata.snapshot_text import regular, replacing, text_id
 
 VERSION = 1
 NAME = "gotdata.lock"
@@ -153,7 +153,7 @@ def _origin(pin: Pin, shards: tuple[str, ...]) -> LockedOrigin:
 def read(path: Path) -> Lock:
     """The lock in a file; an empty one where there is no file. Raises IntegrityError."""
     try:
-        with path.open("rb") as file:
+        with regular(path, str(path)) as file:
             return parse(file.read(_BYTES_LIMIT + 1), path.name)
     except FileNotFoundError:
         return Lock()

@@ -136,7 +136,7 @@ def verified(lines: Iterable[bytes], shards: Sequence[str], where: str) -> Itera
 def lines_at(path: Path) -> Iterator[bytes]:
     """The lines of a text in a file, packed (``.zst``) or not. Raises IntegrityError where it is no such file."""
     where = shown(f"{path.parent.name}/{path.name}")
-    with _regular(path, where) as file:
+    with regular(path, where) as file:
         if path.suffix != ".zst":
             yield from lines_of(file, where)
             return
@@ -147,7 +147,7 @@ def lines_at(path: Path) -> Iterator[bytes]:
             raise IntegrityError(f"{where}: damaged ({error}); restore it from git, or lock its dataset anew") from None
 
 
-def _regular(path: Path, where: str) -> BinaryIO:
+def regular(path: Path, where: str) -> BinaryIO:
     """A lock comes with a stranger's repository: no link is followed, and no pipe waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gotdata.progress import Progress
     from gotdata.project import Project
 
-GRACE = 5.0
+GRACE = 10.0
 """Seconds in which an interrupted verb cleans up."""
 
 
@@ -67,6 +67,8 @@ class Call:
     def _give_up(self) -> None:
         threading.Thread(target=self._opened.close, daemon=True).start()
         threading.main_thread().join(GRACE)
+        if threading.main_thread().is_alive():
+            print("gotdata: interrupted", file=sys.stderr)
         os._exit(front.INTERRUPTED)
 
     def project(self) -> Project:
