@@ -86,7 +86,7 @@ def test_a_read_ends_at_its_deadline(mounted: Callable[..., Mounted], where: str
         assert read_error(mount.point / "big") == errno.EIO
         assert (mount.point / "small").stat().st_size == 5  # others are served meanwhile
     assert "cells/big: bytes 0-" in mount.log()
-    assert "did not come within 0.5 s" in mount.log()
+    assert mount.log().count("did not come within 0.5 s") == 1  # the reader waited once, however often the kernel asks
     while read_error(mount.point / "big"):
         pass  # as soon as bytes come again, the next reads go well
     assert (mount.point / "big").read_bytes() == BIG
@@ -203,7 +203,6 @@ def test_nothing_is_fetched_before_a_read(mounted: Callable[..., Mounted]) -> No
     subprocess.run(["du", "-s", mount.point], check=True, stdout=subprocess.DEVNULL)
     (mount.point / "d/big").open("rb", buffering=0).close()
     assert mount.tree.fetched() == []
-    assert children(mount.pid) == []
 
 
 def test_a_mount_stops_fetching_at_max_fetch(mounted: Callable[..., Mounted]) -> None:

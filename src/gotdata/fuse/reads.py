@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from gotdata.errors import GotdataError, StoreError
+from gotdata.errors import GotdataError, SourceUnavailable, StoreError
 from gotdata.fuse import protocol
 from gotdata.fuse.connection import Connection
 from gotdata.fuse.files import File, Files
@@ -21,6 +21,9 @@ LIMIT = 4096
 """READs that may be parked before no more requests are taken from the kernel."""
 _THREADS = 8
 _TRIES = 3
+_ONE_READER = 1.0
+"""Seconds in which the kernel asks for a page again that it did not get by its read-ahead: for the same reader, who has
+waited once already."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Reads:
         self._parked: dict[int, Parked] = {}  # in the order of their deadlines
         self._flights: dict[int, Flight] = {}
         self._by_span: dict[tuple[int, Span], Flight] = {}
+        self._late: dict[int, tuple[Span, float]] = {}
         self._sequence = 0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read")
 
@@ -88,7 +92,11 @@ class Reads:
             if ahead:
                 self._ask(Flight(self._request(request.node, span, ahead, request.pid)))
             return data
-        parked = Parked(request.unique, request.node, span, request.pid, time.monotonic() + self._timeout)
+        now = time.monotonic()
+        late, until = self._late.get(request.node, (span, 0.0))
+        if now < until and span.start < late.stop and late.start < span.stop:
+            raise SourceUnavailable(f"bytes {span.start}-{span.stop} were late just now; try again")
+        parked = Parked(request.unique, request.node, span, request.pid, now + self._timeout)
         self._parked[parked.unique] = parked
         if file.held.in_place:
             self._pool.submit(self._in_place, parked, file)
@@ -200,6 +208,8 @@ class Reads:
             span = parked.span
             why = f"bytes {span.start}-{span.stop} did not come within {self._timeout:g} s (the setting `timeout`)"
             self._fail(parked, errno.EIO, why)
+            self._late = {node: known for node, known in self._late.items() if known[1] > now}
+            self._late[parked.node] = (span, now + _ONE_READER)
             for flight in [flight for flight in self._flights.values() if self._abandoned(flight)]:
                 self._forget(flight)
         return None

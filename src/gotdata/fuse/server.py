@@ -154,6 +154,10 @@ class Server:
         self._opens = Opens(self._connection, bool(kernel.flags & protocol.Init.PASSTHROUGH))
         self._connection.reply(request.unique, protocol.welcome(kernel))
         self._ready()
+        # Now, so that the first reader need not wait for it.
+        for worker in self._workers:
+            worker.begin()
+            self._listen(worker)
         return None
 
     def _lookup(self, request: protocol.Request) -> Answer:

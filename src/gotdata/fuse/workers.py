@@ -1,7 +1,8 @@
-"""The worker processes of a server: started when first needed, started again when one dies, never waited for."""
+"""The worker processes of a server: started with it, started again when one dies, never waited for."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -34,6 +35,12 @@ class Worker:
         self._deaths: deque[float] = deque(maxlen=_DEATHS)
         self._process: subprocess.Popen[bytes] | None = None
         self.sock: socket.socket | None = None
+
+    def begin(self) -> None:
+        """Starts it before it is needed; where that can't be, ``send`` will say why."""
+        with contextlib.suppress(OSError):
+            if self.sock is None:
+                self._start()
 
     def send(self, request: Request) -> None:
         """Raises OSError where no process can be started."""
