@@ -432,3 +432,16 @@ def test_a_pipe_in_place_of_a_lock_hangs_nobody(server: Server, opened: Callable
     os.mkfifo(project.manifest.root / "gotdata.lock")
     with pytest.raises(IntegrityError, match=r"gotdata\.lock: not a file"):
         project.status()
+
+
+def test_one_dataset_that_fails_does_not_keep_the_others_away(server: Server, opened: Callable[..., Project]) -> None:
+    entries = {
+        "bad": {"from": server.put("bad.h5", BODY, always=503), "as": "copy"},
+        "good": {"from": server.put("good.h5", BODY), "as": "copy"},
+    }
+    manifest = opened(server.at("x")).manifest.path
+    manifest.write_text(json.dumps({"gotdata": 1, "data": entries}))
+    with pytest.raises(SourceUnavailable, match=r"bad\.h5(.|\n)*up: good"):
+        opened().up()
+    assert (manifest.parent / "data/good/good.h5").read_bytes() == BODY
+    assert not (manifest.parent / "data/bad").exists()

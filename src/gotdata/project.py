@@ -21,7 +21,7 @@ from gotdata import manifest as manifests
 from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
 from gotdata.deliver.mount import Mount
-from gotdata.errors import DeliveryError, IntegrityError, NotFound, StoreError
+from gotdata.errors import DeliveryError, GotdataError, IntegrityError, NotFound, StoreError
 from gotdata.hint import hint
 from gotdata.history import is_ignored
 from gotdata.manifest import Dataset, Manifest
@@ -49,7 +49,7 @@ class Project(Repository):
     # Deliveries
 
     def up(self, names: Sequence[str] = (), demand: str = "", locked: bool = False) -> list[Delivered]:
-        """Locks what is new or changed, then makes everything appear.
+        """Locks what is new or changed, then makes everything appear. One that can't does not keep the others away.
 
         Raises:
             IntegrityError: ``locked``, and something is new or changed.
@@ -64,10 +64,19 @@ class Project(Repository):
             if stale and locked:
                 listed = ", ".join(one.name for one in stale)
                 raise IntegrityError(f"gotdata.lock does not cover {listed} as gotdata.yml has it; run `gotdata lock`")
-            for dataset in stale:
-                for warning in self._locked(dataset, update=False).warnings:
-                    self._say("warning", dataset.name, warning)
-            return [self._up(dataset, demand) for dataset in chosen]
+            done: list[Delivered] = []
+            failed: list[GotdataError] = []
+            for dataset in chosen:
+                try:
+                    if dataset in stale:
+                        for warning in self._locked(dataset, update=False).warnings:
+                            self._say("warning", dataset.name, warning)
+                    done.append(self._up(dataset, demand))
+                except GotdataError as error:
+                    failed.append(error)
+            if failed:
+                raise _together(failed, done)
+            return done
 
     def _up(self, dataset: Dataset, demand: str) -> Delivered:
         began, moved = time.monotonic(), self.bench.moved
@@ -324,6 +333,14 @@ class Project(Repository):
             copied = self._root / receipt.target if receipt and receipt.delivery == "copy" else None
             found.append(verify(tree, index, self.bench.store, copied, self.ctx.reporter))
         return found
+
+
+def _together(failed: Sequence[GotdataError], done: Sequence[Delivered]) -> GotdataError:
+    """What went wrong, of the kind of the first, and what is up all the same."""
+    if len(failed) == 1 and not done:
+        return failed[0]
+    there = f"\nup: {', '.join(one.name for one in done)}" if done else ""
+    return type(failed[0])("\n".join(map(str, failed)) + there)
 
 
 def _unheld(level: str) -> str:
