@@ -25,7 +25,11 @@ def _setting(default: Any, unit: str, help: str, least: float = 0) -> Any:
 @dataclass(frozen=True, slots=True)
 class Settings:
     store: str = _setting("", "folder", "the folder of the store; empty: the platform's cache folder")
-    store_quota: int = _setting(0, "bytes", "what the store may hold before the least recently used go; 0: no limit")
+    store_quota: int = _setting(
+        0,
+        "bytes",
+        "what the store may hold before the least recently used go; 0: no limit. A file that is larger can't be fetched",
+    )
     store_keep_free: int = _setting(1 << 30, "bytes", "what the store leaves free on its file system")
     max_fetch: int = _setting(0, "bytes", "what a mount may fetch in all before it refuses (EIO); 0: no limit")
     warn_walk: int = _setting(10 << 30, "bytes", "fetched for one process before a warning names it; 0: never")
