@@ -28,7 +28,7 @@ class Settings:
     store_quota: int = _setting(
         0,
         "bytes",
-        "what the store may hold before the least recently used go; 0: no limit. A file that is larger can't be fetched",
+        "what the store may hold before the least recently used go; 0: no limit. A larger file can't be fetched",
     )
     store_keep_free: int = _setting(1 << 30, "bytes", "what the store leaves free on its file system")
     max_fetch: int = _setting(0, "bytes", "what a mount may fetch in all before it refuses (EIO); 0: no limit")
