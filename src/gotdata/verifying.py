@@ -7,13 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from gotdata.errors import GotdataError, IntegrityError
-from gotdata.model import Span
 from gotdata.origin import BLOCK_HASHED, Wanted
 from gotdata.outcome import Verified
 from gotdata.report import Event, Reporter
 from gotdata.snapshot import MTIME, Learned
 from gotdata.snapshot_index import Index
-from gotdata.store.base import Held
+from gotdata.store.base import Held, pieces
 from gotdata.store.held import LocalHeld
 from gotdata.store.store import Store
 from gotdata.store.verify import Verdict
@@ -28,7 +27,7 @@ def learn(files: Iterable[tuple[str, Held]]) -> Iterator[Learned]:
     for path, held in files:
         try:
             whole, blocks = sha256(), []
-            for data in _pieces(held):
+            for data in pieces(held, BLOCK_HASHED):
                 whole.update(data)
                 blocks.append(sha256(data).digest())
         finally:
@@ -50,7 +49,7 @@ def verify(tree: LockedTree, index: Index, store: Store, copied: Path | None, re
                 continue
             try:
                 verdict = Verdict(wanted, wanted.origins[0])
-                for data in _pieces(held):
+                for data in pieces(held, BLOCK_HASHED):
                     verdict.update(data)
                 verdict.judge()
                 if stored and stored.path.name != verdict.sha256():
@@ -82,7 +81,7 @@ def is_same(wanted: Wanted, place: Path) -> bool:
         return False
     try:
         verdict = Verdict(wanted, wanted.origins[0])
-        for data in _pieces(held):
+        for data in pieces(held, BLOCK_HASHED):
             verdict.update(data)
         verdict.judge()
     except IntegrityError:
@@ -90,11 +89,3 @@ def is_same(wanted: Wanted, place: Path) -> bool:
     finally:
         held.close()
     return bool(verdict.expected)
-
-
-def _pieces(held: Held) -> Iterator[bytes]:
-    for start in range(0, held.size, BLOCK_HASHED):
-        data = held.pread(Span(start, min(start + BLOCK_HASHED, held.size)))
-        if data is None:
-            raise IntegrityError("a file of the store went missing while it was read; try again")
-        yield data

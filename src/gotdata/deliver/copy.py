@@ -21,7 +21,7 @@ from gotdata.model import Kind, Node
 from gotdata.outcome import State
 from gotdata.report import Event
 from gotdata.snapshot import MTIME
-from gotdata.store.base import Held
+from gotdata.store.base import Held, pieces
 from gotdata.tree.base import walk
 
 _CHUNK = 8 << 20
@@ -153,7 +153,7 @@ def write(held: Held, out: int) -> None:
         if _copy_in_kernel(held, out):
             return
     with os.fdopen(os.dup(out), "wb") as file:
-        for data in _pieces(held):
+        for data in pieces(held, _CHUNK):
             file.write(data)
 
 
@@ -171,16 +171,6 @@ def _copy_in_kernel(held: Held, out: int) -> bool:
         if done:
             raise
     return done == held.size
-
-
-def _pieces(held: Held) -> Iterator[bytes]:
-    from gotdata.model import Span
-
-    for start in range(0, held.size, _CHUNK):
-        data = held.pread(Span(start, min(start + _CHUNK, held.size)))
-        if data is None:
-            raise DeliveryError("a file of the store went missing while it was copied; try again")
-        yield data
 
 
 def _settle(staging: Path) -> None:

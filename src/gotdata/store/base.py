@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
+from gotdata.errors import StoreError
 from gotdata.model import Span
 
 
@@ -29,3 +31,12 @@ class Held(Protocol):
 
     def close(self) -> None:
         """Idempotent. After the last ``pread`` of any thread."""
+
+
+def pieces(held: Held, step: int) -> Iterator[bytes]:
+    """A file from its first byte to its last, ``step`` bytes at a time. Raises StoreError where a part is not here."""
+    for start in range(0, held.size, step):
+        data = held.pread(Span(start, min(start + step, held.size)))
+        if data is None:
+            raise StoreError("a file of the store went missing while it was read; try again")
+        yield data
