@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gotdata.errors import StoreError
 from gotdata.model import Span
+from gotdata.store.window import Window
 from gotdata.tree.base import Lazy
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class TreeFile(io.RawIOBase):
         self.name = name
         self._tree, self._id = tree, id
         self._held = tree.held(id)
+        self._window = Window()
         self._at = 0
 
     @property
@@ -53,11 +55,14 @@ class TreeFile(io.RawIOBase):
         return len(data)
 
     def pread(self, span: Span) -> bytes:
-        """The bytes of ``span`` cut to the file's size."""
+        """The bytes of ``span`` cut to the file's size. Raises ValueError where the file is closed."""
+        if self.closed:
+            raise ValueError(f"{self.name}: read of a closed file")
         span = Span(min(span.start, self.size), min(span.stop, self.size))
         data = self._held.pread(span)
-        if data is None:
-            self._tree.ensure(self._id, span)
+        ahead = 0 if self._held.whole or self._held.in_place else self._window.read(span)
+        if data is None or ahead:
+            self._tree.ensure(self._id, span, ahead)
             data = self._held.pread(span)
         if data is None:
             raise StoreError(
