@@ -216,7 +216,8 @@ class Project(Repository):
                 self._chosen(unknown)
             done = []
             for name in [name for name in up if not names or name in names]:
-                self._take_down(up[name], lazy)
+                # Read anew: what went before may have left its folders to this one.
+                self._take_down(self._receipts.all()[name], lazy)
                 done.append(name)
             return done
 

@@ -185,12 +185,14 @@ def test_too_little_space_is_said_before_anything_is_copied(
     assert not (root / "data").exists()
 
 
-def test_a_folder_that_two_datasets_share_goes_with_the_last(project: Project, root: Path) -> None:
+@pytest.mark.parametrize("first", [["a"], ["b"], []])
+def test_a_folder_that_two_datasets_share_goes_with_the_last(project: Project, root: Path, first: list[str]) -> None:
     (root / "gotdata.yml").write_text("gotdata: 1\ndata:\n  a: {from: ./src, as: copy}\n  b: {from: ./src, as: copy}\n")
     with Project.find(root) as both:
         both.up()
-        both.down(["a"])
-        assert (root / "data/b/a.csv").exists()
+        assert both.down(first) == (first or ["a", "b"])
+        for name in {"a", "b"} - {*(first or "ab")}:
+            assert (root / "data" / name / "a.csv").exists()
         both.down()
     assert not (root / "data").exists()
 
