@@ -9,7 +9,7 @@ BIN := .venv/bin
 MANIFEST ?=
 TESTS ?= tests
 PLATFORMS := linux darwin win32
-PACKAGES := nginx-light apache2-bin fuse3 attr git openssl zstd
+PACKAGES := nginx-light apache2-bin fuse3 attr dosfstools git openssl zstd
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -28,9 +28,9 @@ else
 endif
 
 test: .venv/test debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
-	$(BIN)/pytest $(TESTS) -n 2 --dist loadfile -m "not campaign"
+	$(BIN)/pytest $(TESTS) -n 2 --dist loadfile
 
-test-full: .venv/test debian  ## the long campaigns as well
+test-full: .venv/test debian  ## the same with long campaigns: thousands of examples for each property
 	$(BIN)/pytest $(TESTS) --hypothesis-profile campaign --timeout 3600
 
 check: .venv/test  ## ruff, mypy for each platform, the import rule, the rules of the documents

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import shutil
 import signal
@@ -175,7 +174,7 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = examples(
-    max_examples=int(os.environ.get("GOTDATA_CRASHES", "30")),
+    max_examples=examples.default.max_examples * 3 // 10,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
