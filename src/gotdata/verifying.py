@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from gotdata.errors import GotdataError, IntegrityError
+from gotdata.errors import GotdataError, IntegrityError, UpstreamChanged
 from gotdata.origin import BLOCK_HASHED, Wanted
 from gotdata.outcome import Verified
 from gotdata.report import Event, Reporter
@@ -63,9 +63,12 @@ def verify(tree: LockedTree, index: Index, store: Store, copied: Path | None, re
             continue
         except GotdataError as error:
             bad.append(path)
-            said = (
-                str(error) if copied else f"the store's copy is damaged, and `gotdata cache fsck` removes it: {error}"
-            )
+            if copied and isinstance(error, UpstreamChanged):
+                said = f"{copied / path} was changed by hand; delete {copied}, and `gotdata up` brings it anew"
+            elif copied:
+                said = str(error)
+            else:
+                said = f"the store's copy is damaged, and `gotdata cache fsck` removes it: {error}"
             reporter(Event("warning", dataset=tree.name, path=path, text=said))
         files += 1
         size += node.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from gotdata.errors import DeliveryError
 from gotdata.outcome import State
 from gotdata.project import Project
+from gotdata.report import Event
 from gotdata.snapshot import MTIME
 
 FILES = {"a.csv": b"a,b\n1,2\n", "deep/er/b.bin": os.urandom(3_000_000), "empty": b""}
@@ -197,10 +199,18 @@ def test_a_folder_that_two_datasets_share_goes_with_the_last(project: Project, r
     assert not (root / "data").exists()
 
 
-def test_verify_finds_what_was_changed_in_a_copy(project: Project, root: Path) -> None:
-    project.up()
-    assert project.verify()[0].bad == ()
-    path = root / "data/cells/a.csv"
-    path.chmod(0o644)
-    path.write_bytes(bytes(len(FILES["a.csv"])))
-    assert project.verify()[0].bad == ("a.csv",)
+def test_verify_finds_what_was_changed_in_a_copy_and_says_the_way_out(root: Path) -> None:
+    said: list[Event] = []
+    with Project.find(root, reporter=said.append) as project:
+        project.up()
+        assert project.verify()[0].bad == ()
+        path = root / "data/cells/a.csv"
+        path.chmod(0o644)
+        path.write_bytes(bytes(len(FILES["a.csv"])))
+        assert project.verify()[0].bad == ("a.csv",)
+        assert [event.text.split("; ")[1] for event in said if event.kind == "warning" and event.path == "a.csv"] == [
+            f"delete {root}/data/cells, and `gotdata up` brings it anew"
+        ]
+        shutil.rmtree(root / "data/cells")
+        project.up()
+        assert path.read_bytes() == FILES["a.csv"]

@@ -42,7 +42,8 @@ class Copy:
             _fill(staging, job)
             _settle(staging)
             job.clear()
-            folders = folders or make_way(job.root, job.target)
+            # What was cleared may have taken some of these along.
+            folders = tuple(dict.fromkeys((*folders, *make_way(job.root, job.target))))
             staging.rename(job.target)
         except BaseException:
             _remove(staging)
@@ -60,7 +61,7 @@ class Copy:
 
     def down(self, root: Path, receipt: Receipt, lazy: bool = False) -> None:
         target = root / receipt.target
-        if target.is_dir() and not target.is_symlink():
+        if target.is_dir() and not target.is_symlink() and any(target.iterdir()):
             touched = [path for path, _ in zip(_touched(target), range(5), strict=False)]
             if touched:
                 raise DeliveryError(
