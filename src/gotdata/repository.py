@@ -119,7 +119,12 @@ class Repository:
             raise ResolveError(
                 f"{dataset.name}: archives can't be unpacked yet; remove `unpack: true` to have them as files"
             )
-        pins, draft = self.bench.capture([self._rooted(ref) for ref in dataset.refs], dataset.files, work)
+        try:
+            pins, draft = self.bench.capture([self._rooted(ref) for ref in dataset.refs], dataset.files, work)
+        except GotdataError as error:
+            # Sources know references only.
+            error.args = (f"{dataset.name}: {error}", *error.args[1:])
+            raise
         return tuple(replace(pin, ref=_unrooted(pin.ref)) for pin in pins), draft
 
     def _keep(self, name: str, entry: locks.Locked, draft: Draft) -> None:
