@@ -16,7 +16,6 @@ from gotdata.model import Kind, Node
 MAJOR, MINOR = 7, 45
 OLDEST = 31
 """The minor version (Linux 5.4) from which everything that is always asked of the kernel is there."""
-ROOT_ID = 1
 FOREVER = 1 << 31
 """Seconds that the kernel may remember names and attributes: they never change."""
 MAX_READ = 1 << 20
