@@ -101,7 +101,7 @@ def test_wrong_bytes_are_kept_nowhere_and_not_asked_for_again(store: Store, read
     origin = FakeOrigin(b"x" * len(DATA))
     file = wanted(origin, size=len(DATA), identity=sha256(DATA))
     for _ in range(2):
-        with pytest.raises(IntegrityError, match="not what was locked"):
+        with pytest.raises(IntegrityError, match="not what is due"):
             reader.ensure(file, ALL)
     assert origin.spans == [ALL]
     assert files(store) == []

@@ -112,7 +112,7 @@ class Verdict:
             got = Checksum(claim.algorithm, self._hashes[claim.algorithm].hexdigest())
             if got != claim:
                 raise IntegrityError(
-                    f"{shown(self._wanted.name)}: {redact(self._origin.url)} is not what was locked: expected {claim}, "
+                    f"{shown(self._wanted.name)}: {redact(self._origin.url)} is not what is due: expected {claim}, "
                     f"got {got}; try another mirror, or `gotdata lock --update` if that was meant"
                 )
 
