@@ -446,3 +446,15 @@ def test_one_dataset_that_fails_does_not_keep_the_others_away(server: Server, op
         opened().up()
     assert (manifest.parent / "data/good/good.h5").read_bytes() == BODY
     assert not (manifest.parent / "data/bad").exists()
+
+
+def test_hashes_stay_where_an_update_finds_nothing_new(server: Server, opened: Callable[..., Project]) -> None:
+    server.put("set/cells.h5", BODY)
+    project = opened(server.at("set/"))
+    (hashed,) = project.lock(hash=True)
+    (again,) = project.lock(update=True)
+    assert (hashed.level, again.level, again.change) == ("verified", "verified", "same")
+    assert again.snapshot == hashed.snapshot
+    server.put("set/cells.h5", BODY[::-1])
+    (changed,) = project.lock(update=True)
+    assert (changed.level, changed.change) == ("bound", "changed")

@@ -28,6 +28,8 @@ from gotdata.paths import clashes, redact, shown, unportable
 from gotdata.report import Event, Reporter, silent
 from gotdata.snapshot import Change, Draft, diff, hashed
 from gotdata.snapshot_index import Index
+from gotdata.snapshot_indexing import entries
+from gotdata.snapshot_text import lines_at
 from gotdata.tree.locked import LockedTree
 from gotdata.verifying import learn
 from gotdata.wire import Workbench
@@ -106,12 +108,22 @@ class Repository:
         with tempfile.TemporaryDirectory(prefix="gotdata-") as work:
             pins, draft = self._capture(dataset, Path(work))
             new = locks.locked(digest(dataset), pins, draft, self.ctx.settings.shards_url)
-            if old and old.snapshot == new.snapshot and old.origins == new.origins:
-                new = msgspec.structs.replace(new, blocks=old.blocks)
-            self._keep(dataset.name, new, draft)
+            if old and old.origins == new.origins and self._holds(dataset.name, old, draft):
+                new = msgspec.structs.replace(old, entry=new.entry, citation=new.citation, shards_at=new.shards_at)
+                self._write_lock({**self._lock.data, dataset.name: new})
+            else:
+                self._keep(dataset.name, new, draft)
             warnings = _odd_names(lambda: (entry.path for entry in self._texts.content(dataset.name, new)))
         change = "new" if old is None else "same" if old == new else "changed"
         return replace(self._outcome(dataset.name, change, new), warnings=warnings)
+
+    def _holds(self, name: str, old: locks.Locked, draft: Draft) -> bool:
+        """Whether a listing is of what is locked, the hashes aside that reading it has told: these stay."""
+        try:
+            changes = diff(self._texts.content(name, old), entries(lines_at(draft.content.path), name))
+            return all(change is Change.IDENTIFIED for change, _ in changes)
+        except (NotFound, IntegrityError, SourceError):
+            return False  # its texts are lost or damaged, and are made anew
 
     def _capture(self, dataset: Dataset, work: Path) -> tuple[tuple[Pin, ...], Draft]:
         """What the references of an entry hold now, its pins as every machine has them."""

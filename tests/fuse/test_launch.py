@@ -71,6 +71,7 @@ def test_stop_twice_is_stop_once(mounted: Callable[..., Mounted]) -> None:
     mount = mounted({"a": b"a"})
     launch.stop(mount.point, mount.pid)
     launch.stop(mount.point, mount.pid)
+    assert not mounting.is_mounted(mount.point)
 
 
 def test_the_server_is_nobodys_child_and_in_a_session_of_its_own(
