@@ -1,0 +1,1 @@
+"""What serves others: the node's daemon and the adapters through which engines and people ask it."""
