@@ -71,6 +71,15 @@ class Texts:
             if (found := _OURS.fullmatch(path.name)) and not _used(lock.data.get(found[1]), found[2]):
                 path.unlink()
 
+    def files(self, name: str, locked: Locked, as_: str) -> Iterator[tuple[str, bytes]]:
+        """The texts of a dataset as they lie here, by their path in the folder of a lock that calls it ``as_``."""
+        for path in sorted(self._folder.glob(f"{name}.*")):
+            if (found := _OURS.fullmatch(path.name)) and found[1] == name:
+                yield f"{as_}{path.name.removeprefix(name)}", path.read_bytes()
+        for digest in {*locked.shards, *locked.blocks, *(one for origin in locked.origins for one in origin.shards)}:
+            if (path := self._shards / f"{digest}.jsonl.zst").is_file():
+                yield f"{self._shards.name}/{path.name}", path.read_bytes()
+
     def content(self, name: str, locked: Locked) -> Iterator[Entry]:
         """The entries of a snapshot, streamed. Those that came before an error are right.
 

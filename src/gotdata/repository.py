@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from gotdata.deliver.base import state_folder
 from gotdata.errors import GotdataError, IntegrityError, ManifestError, NotFound, ResolveError, SourceError
 from gotdata.lock_texts import FOLDER, Texts
 from gotdata.manifest import Dataset, Manifest
+from gotdata.manifest.reference import folder_of
 from gotdata.model import Pin, Ref
 from gotdata.outcome import Changes, Drift, Locked
 from gotdata.paths import clashes, redact, shown, unportable
@@ -202,6 +204,34 @@ class Repository:
         """
         self._chosen([name])
         return self._tree(name)[0]
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        """What other processes make the same tree of. No secret."""
+        self._index(name)
+        return self.bench.arguments(name, self._lock.data[name], self._pins(name))
+
+    def urls(self, name: str) -> tuple[str, ...]:
+        """The references of a dataset as they are written, and what they were pinned to."""
+        [dataset] = self._chosen([name])
+        refs = [self._rooted_away(ref) for ref in dataset.refs] + [pin.ref for pin in self._lock.data[name].pins]
+        return tuple(dict.fromkeys(ref.url for ref in refs))
+
+    def alone(self, name: str, as_: str) -> dict[str, bytes]:
+        """The files of a repository that has this dataset only, under another name, with its lock as far as that
+        covers it. What lies in this repository is named by its place on this machine."""
+        [dataset] = self._chosen([name])
+        moved = replace(dataset, refs=tuple(map(self._rooted_away, dataset.refs)))
+        entry = {key: value for key, value in manifests.entry_digest_fields(moved).items() if key != "version"}
+        files = {manifests.NAME: json.dumps({"gotdata": 1, "data": {as_: entry}}).encode()}
+        known = self._lock.data.get(name)
+        if known and known.entry == digest(dataset) == digest(moved):
+            files[locks.NAME] = locks.text(locks.Lock({as_: known}))
+            files |= {f"{FOLDER}/{path}": data for path, data in self._texts.files(name, known, as_)}
+        return files
+
+    def _rooted_away(self, ref: Ref) -> Ref:
+        inside = folder_of(ref.url)
+        return ref if inside is None else replace(ref, url=(self._root / inside).as_uri())
 
     def _tree(self, name: str) -> tuple[LockedTree, Index]:
         index = self._index(name)

@@ -120,7 +120,7 @@ def _mount(point: str) -> int | None:
         f"allow_other,default_permissions,max_read={MAX_READ}"
     )
     flags = _RDONLY | _NOSUID | _NODEV
-    number = _call("mount", b"gotdata", os.fsencode(point), FSTYPE.encode(), ctypes.c_ulong(flags), options.encode())
+    number = call("mount", b"gotdata", os.fsencode(point), FSTYPE.encode(), ctypes.c_ulong(flags), options.encode())
     if number == 0:
         return fd
     os.close(fd)
@@ -130,7 +130,7 @@ def _mount(point: str) -> int | None:
     raise DeliveryError(f"can't mount at {point}: {os.strerror(number)}; {cure}")
 
 
-def _call(function: str, *arguments: object) -> int:
+def call(function: str, *arguments: object) -> int:
     """A call of the C library: 0, or its errno."""
     libc = ctypes.CDLL(None, use_errno=True)
     return ctypes.get_errno() if getattr(libc, function)(*arguments) else 0
@@ -186,7 +186,7 @@ def unmount(target: str | Path, lazy: bool = False) -> None:
     found = find(target)
     if found is None:
         return
-    number = _call("umount2", os.fsencode(found.point), _NOFOLLOW | (_DETACH if lazy else 0))
+    number = call("umount2", os.fsencode(found.point), _NOFOLLOW | (_DETACH if lazy else 0))
     if number == errno.EPERM:
         command = [_program(), "-u", *(["-z"] if lazy else []), "--", found.point]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")

@@ -2,12 +2,13 @@
 
 from gotdata.manifest.edit import add, init_text
 from gotdata.manifest.entry import Dataset, entry_digest_fields, read
-from gotdata.manifest.file import Manifest, find, load, root_of
+from gotdata.manifest.file import NAME, Manifest, find, load, root_of
 from gotdata.manifest.files import select
 from gotdata.manifest.keys import schema
 from gotdata.manifest.reference import reference
 
 __all__ = [
+    "NAME",
     "Dataset",
     "Manifest",
     "add",

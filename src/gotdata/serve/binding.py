@@ -1,0 +1,87 @@
+"""A mount of the daemon shown at a user's place, and taken away from there: done by root in a folder that the user may
+change at any moment, so every step holds what the step before has looked at, and no link is followed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gotdata.errors import DeliveryError, PolicyError
+from gotdata.fuse import mounting
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.serve needs Linux")
+
+_BIND, _DETACH, _NOFOLLOW = 4096, 2, 8
+
+
+def check_namespace(pid: int) -> None:
+    """A process in a container of its own would not see what is mounted here. Raises DeliveryError."""
+    try:
+        same = os.stat(f"/proc/{pid}/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino
+    except OSError:
+        same = False
+    if not same:
+        raise DeliveryError("the daemon's mounts are not seen from here: this process has a mount namespace of its own")
+
+
+def bind(source: Path, target: Path, uid: int) -> None:
+    """Shows ``source`` at ``target``, an empty folder of this user.
+
+    Raises:
+        PolicyError: it is another's.
+        DeliveryError: there is none, it is not empty, or a link is on the way.
+    """
+    with _opened(target) as folder:
+        place = f"/proc/self/fd/{folder}"
+        if uid not in (0, os.fstat(folder).st_uid):
+            raise PolicyError(f"{target} belongs to another user")
+        if os.listdir(place):
+            raise DeliveryError(f"{target} is not empty; move away what is there, or choose another `to:`")
+        _check(mounting.call("mount", os.fsencode(source), place.encode(), None, ctypes.c_ulong(_BIND), None), target)
+
+
+def unbind(target: Path, lazy: bool = False) -> None:
+    """Takes away a mount of ours; nothing where there is none.
+
+    Raises:
+        DeliveryError: it is in use (a ``Busy``).
+    """
+    with _opened(target.parent) as folder:
+        place = f"/proc/self/fd/{folder}/{target.name}"
+        found = mounting.find(os.readlink(f"/proc/self/fd/{folder}") + f"/{target.name}")
+        if found is None:
+            return
+        number = mounting.call("umount2", os.fsencode(place), _NOFOLLOW | (_DETACH if lazy else 0))
+        if number == errno.EBUSY:
+            raise mounting.Busy(f"{target} is in use; close what has it open, or `gotdata down --lazy`")
+        _check(number, target)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A folder by its path without links, held."""
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    try:
+        for name in path.parts[1:]:
+            if name == "..":
+                raise DeliveryError(f"{path} leads upwards: name it in full")
+            try:
+                deeper = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+            except OSError as error:
+                raise DeliveryError(f"{path}: {name} can't be entered: {error.strerror}") from error
+            os.close(fd)
+            fd = deeper
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _check(number: int, target: Path) -> None:
+    if number:
+        raise DeliveryError(f"{target}: {os.strerror(number)}")
