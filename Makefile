@@ -9,7 +9,7 @@ BIN := .venv/bin
 MANIFEST ?=
 TESTS ?= tests
 PLATFORMS := linux darwin win32
-PACKAGES := nginx-light apache2-bin fuse3 attr dosfstools git openssl zstd
+PACKAGES := nginx-light apache2-bin fuse3 attr dosfstools git openssl zstd docker.io docker-compose debootstrap iptables e2fsprogs
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore

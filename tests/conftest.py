@@ -10,6 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.e2e import engine as engines
+
 hypothesis.settings.register_profile("gotdata", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("campaign", deadline=None, print_blob=True, max_examples=5_000)
 hypothesis.settings.load_profile("gotdata")
@@ -36,6 +38,13 @@ def store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("store")
     monkeypatch.setenv("GOTDATA_STORE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Engine]:
+    """A real container engine, shared by all tests: name what is made there after the test, and remove it."""
+    with engines.shared(tmp_path_factory) as shared:
+        yield shared
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
