@@ -22,6 +22,7 @@ TIERS = (
         "context",
         "origin",
         "outcome",
+        "reach",
     },  # leaves
     {"manifest"},
     {"sources", "resolve"},
