@@ -67,6 +67,11 @@ class Ref:
     def flag(self, name: str) -> bool:
         return self.option(name).lower() in {"true", "yes", "1", "on"}
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Every place that may be asked: its URL, and what its options put behind that."""
+        return (self.url, *(value for name, value in self.options if name in ("endpoint", "resolver") or ":/" in value))
+
     def __str__(self) -> str:
         return self.url
 

@@ -211,10 +211,10 @@ class Repository:
         return self.bench.arguments(name, self._lock.data[name], self._pins(name))
 
     def urls(self, name: str) -> tuple[str, ...]:
-        """The references of a dataset as they are written, and what they were pinned to."""
+        """The places that a dataset's references name as they are written, and as they were pinned."""
         [dataset] = self._chosen([name])
         refs = [self._rooted_away(ref) for ref in dataset.refs] + [pin.ref for pin in self._lock.data[name].pins]
-        return tuple(dict.fromkeys(ref.url for ref in refs))
+        return tuple(dict.fromkeys(place for ref in refs for place in ref.places))
 
     def alone(self, name: str, as_: str) -> dict[str, bytes]:
         """The files of a repository that has this dataset only, under another name, with its lock as far as that

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from gotdata.errors import ManifestError
-from gotdata.manifest import entry_digest_fields, read, reference
-from gotdata.manifest.entry import Dataset
+from gotdata.manifest import NAME, find, load, read, reference
+from gotdata.manifest.reference import folder_of
 from gotdata.paths import shown
 from gotdata.serve.order import DATASET
 from gotdata.settings import parse_size
@@ -24,17 +26,18 @@ _SCRATCH_LEAST = 16 << 20
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Attributes:
-    repository: the manifest of one dataset as text; empty where another's ``manifest`` is named.
+    urls: the places that the references name: all of them have to be allowed.
+    files: of a repository with one dataset; empty where another's ``manifest`` is named.
     snapshot: that it must be; empty for whatever it is.
     scratch: bytes of a writable layer for each holder; 0 for none.
     """
 
-    repository: str = ""
+    urls: tuple[str, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
     manifest: str = ""
     dataset: str = ""
     snapshot: str = ""
     scratch: int = 0
-    urls: tuple[str, ...] = ()
 
 
 def check_name(name: str) -> None:
@@ -62,24 +65,38 @@ def judged(options: Mapping[str, str]) -> Asked:
             raise ManifestError(f"{wrong[0]}= belongs to from=; a manifest says it itself")
         if not options.get("dataset"):
             raise ManifestError("dataset=NAME is missing: which one of the manifest's")
-        return Asked("", options["manifest"], options["dataset"], snapshot, scratch)
+        path, name = Path(options["manifest"]), options["dataset"]
+        return Asked(_elsewhere(path, name), {}, str(path), name, snapshot, scratch)
     if "dataset" in options:
         raise ManifestError("dataset= belongs to manifest=")
-    one = _entry(options)
-    entry = {key: value for key, value in entry_digest_fields(one).items() if key != "version"}
-    text = json.dumps({"gotdata": 1, "data": {DATASET: entry}})
-    return Asked(text, "", "", snapshot, scratch, tuple(ref.url for ref in one.refs))
-
-
-def _entry(options: Mapping[str, str]) -> Dataset:
-    """The options as an entry of a manifest, judged as one."""
     more = {word: options[word] for word in (*REFERENCE, "version") if word in options}
-    found = reference(options["from"], more)
-    entry = {"from": {"url": found.url, **more}}
+    entry: dict[str, Any] = {"from": {"url": reference(options["from"], more).url, **more}}
     if patterns := options.get("files", "").split():
-        entry["files"] = patterns  # type: ignore[assignment]
-    [one] = read(json.dumps({"gotdata": 1, "data": {DATASET: entry}}), "the options").values()
-    return one
+        entry["files"] = patterns
+    files = {NAME: json.dumps({"gotdata": 1, "data": {DATASET: entry}}).encode()}
+    return replace(handed(files), snapshot=snapshot, scratch=scratch)
+
+
+def handed(files: Mapping[str, bytes]) -> Asked:
+    """What a repository asks for that somebody hands over. Raises ManifestError."""
+    found = read(files.get(NAME, b"").decode("utf-8", "replace"), "the manifest").get(DATASET)
+    if found is None:
+        raise ManifestError(f"the manifest has no dataset '{DATASET}'")
+    if any(folder_of(ref.url) is not None for ref in found.refs):
+        raise ManifestError("a path must be absolute here: nothing says what it is relative to")
+    return Asked(tuple(place for ref in found.refs for place in ref.places), files)
+
+
+def _elsewhere(path: Path, name: str) -> tuple[str, ...]:
+    """The references of a dataset in a manifest of this machine."""
+    if not path.is_absolute():
+        raise ManifestError(f"manifest={shown(str(path))}: the daemon needs the path in full")
+    manifest = load(find(path) if path.is_dir() else path)
+    if name not in manifest.data:
+        raise ManifestError(f"{path} has no dataset '{shown(name)}'; there is {', '.join(manifest.data) or 'none'}")
+    refs = manifest.data[name].refs
+    inside = [(manifest.root / folder).as_uri() for ref in refs if (folder := folder_of(ref.url)) is not None]
+    return (*inside, *(place for ref in refs if folder_of(ref.url) is None for place in ref.places))
 
 
 def _scratch(text: str) -> int:

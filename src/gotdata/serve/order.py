@@ -1,5 +1,5 @@
-"""What a daemon has another process lock for it, and what comes back: that one reads what strangers wrote, and asks
-their servers; the daemon does neither."""
+"""What a daemon has another process lock for it, and what comes back: that one asks strangers' servers, and reads what
+they list; the daemon does neither."""
 
 from __future__ import annotations
 

@@ -1,0 +1,143 @@
+"""The daemon's own socket: what the command line asks it, and what an operator's monitoring reads."""
+
+from __future__ import annotations
+
+import base64
+import grp
+import json
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gotdata.errors import GotdataError, ManifestError, PolicyError
+from gotdata.policy import Who
+from gotdata.serve import binding
+from gotdata.serve.metrics import Metrics
+from gotdata.serve.node import FILES_LIMIT, LocalNode
+from gotdata.serve.unix_http import Request, Response, Route
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.serve needs Linux")
+
+
+class Up(msgspec.Struct, forbid_unknown_fields=True):
+    """``files`` are those of a repository with one dataset, see ``Repository.alone``; their bytes in base64."""
+
+    target: str
+    files: dict[str, str]
+
+
+class Down(msgspec.Struct, forbid_unknown_fields=True):
+    target: str
+    lazy: bool = False
+
+
+class Control:
+    """Whoever may connect is known by the kernel's word, and judged by the policy. Volumes and metrics are root's."""
+
+    def __init__(self, node: LocalNode, metrics: Metrics) -> None:
+        self._node, self._metrics = node, metrics
+
+    def routes(self) -> Mapping[str, Route]:
+        return {
+            "GET /health": _told(self._health),
+            "GET /metrics": _told(self._show),
+            "GET /volumes": _told(self._volumes),
+            "POST /up": _told(self._up),
+            "POST /down": _told(self._down),
+        }
+
+    def _health(self, _: Request) -> Response:
+        return _json(self._metrics.health())
+
+    def _show(self, request: Request) -> Response:
+        _only_root(request)
+        return Response(200, self._metrics.text().encode(), "text/plain; version=0.0.4")
+
+    def _volumes(self, request: Request) -> Response:
+        _only_root(request)
+        return _json([msgspec.to_builtins(volume) for volume in self._node.volumes()])
+
+    def _up(self, request: Request) -> Response:
+        asked = msgspec.json.decode(request.body, type=Up)
+        target = _place(asked.target)
+        files = {path: base64.b64decode(data, validate=True) for path, data in asked.files.items()}
+        if sum(map(len, files.values())) > FILES_LIMIT:
+            raise ManifestError(f"a lock and its texts of more than {FILES_LIMIT >> 20} MiB: publish them (shards_url)")
+        binding.check_namespace(request.pid)
+        name = _name(request.uid, target)
+        with suppress(GotdataError):
+            self._take_away(name, target, lazy=True)
+        self._node.create(name, {}, who(request.uid), files)
+        try:
+            binding.bind(self._node.mount(name, str(target)), target, request.uid)
+        except BaseException:
+            self._take_away(name, target, lazy=True)
+            raise
+        return _json({"target": str(target)})
+
+    def _down(self, request: Request) -> Response:
+        asked = msgspec.json.decode(request.body, type=Down)
+        target = _place(asked.target)
+        self._take_away(_name(request.uid, target), target, asked.lazy)
+        return _json({"target": str(target)})
+
+    def _take_away(self, name: str, target: Path, lazy: bool) -> None:
+        """Only what this user had made: the name says whose it is."""
+        self._node.volume(name)
+        binding.unbind(target, lazy)
+        self._node.unmount(name, str(target))
+        self._node.remove(name)
+
+
+def who(uid: int) -> Who:
+    """A user of this machine, as a policy may name them."""
+    try:
+        found = pwd.getpwuid(uid)
+    except KeyError:
+        return Who(uid=uid, service="control")
+    groups = []
+    for gid in os.getgrouplist(found.pw_name, found.pw_gid):
+        with suppress(KeyError):
+            groups.append(grp.getgrgid(gid).gr_name)
+    return Who(user=found.pw_name, uid=uid, groups=tuple(groups), service="control")
+
+
+def _name(uid: int, target: Path) -> str:
+    return f"up-{uid}-{sha256(os.fsencode(target)).hexdigest()[:24]}"
+
+
+def _place(text: str) -> Path:
+    if not text.startswith("/") or "\0" in text or os.path.normpath(text) != text:
+        raise ManifestError(f"{text[:200]!r} is no absolute path in its shortest form")
+    return Path(text)
+
+
+def _only_root(request: Request) -> None:
+    if request.uid != 0:
+        raise PolicyError("this is for root only")
+
+
+def _json(found: Any, status: int = 200) -> Response:
+    return Response(status, json.dumps(found).encode(), "application/json")
+
+
+def _told(route: Route) -> Route:
+    """Errors as the command line can raise them again."""
+
+    def answer(request: Request) -> Response:
+        try:
+            return route(request)
+        except GotdataError as error:
+            return _json({"error": type(error).__name__, "message": str(error)}, 400)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return _json({"error": "ManifestError", "message": f"the request can't be read: {error}"}, 400)
+
+    return answer

@@ -1,0 +1,205 @@
+"""The data of one machine: volumes by name, each a view of a mount that all who want the same tree share."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gotdata import policy
+from gotdata.errors import DeliveryError, IntegrityError
+from gotdata.fuse.log import Log
+from gotdata.fuse.spec import Spec
+from gotdata.paths import redact, remote_path
+from gotdata.policy import Grant, Who
+from gotdata.serve import scratch
+from gotdata.serve.base import Volume
+from gotdata.serve.mounts import Mounts
+from gotdata.serve.options import Asked, check_name, handed, judged
+from gotdata.serve.order import Found, Order, Places, Prepare
+from gotdata.serve.records import Hold, Record, Records
+from gotdata.settings import Settings
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.serve needs Linux")
+
+FILES_LIMIT = 256 << 20
+"""Bytes of a lock and its texts that a user may hand over."""
+_OPENS, _FETCHES = "gotdata.wire_trees:held", "gotdata.wire_trees:fetching"
+"""Code: never taken from anyone."""
+
+
+class LocalNode:
+    """Fulfils ``base.Node``. What it knows lies in files, what stands is asked of the kernel and the keeper: so it may
+    be killed at any moment."""
+
+    def __init__(
+        self, places: Places, settings: Settings, rules: Callable[[], policy.Policy], prepare: Prepare, log: Log
+    ) -> None:
+        self._places, self._settings, self._rules, self._prepare, self._log = places, settings, rules, prepare, log
+        self._records = Records(places)
+        self._names: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._table = threading.Lock()
+        self._keys = {hold.key for hold in self._records.holds()}
+
+    def begin(self, mounts: Mounts) -> None:
+        """Takes over what an earlier daemon left."""
+        self._mounts = mounts
+        self._records.tidy()
+        scratch.sweep(self._places.scratch)
+        mounts.begin()
+
+    def held(self, key: str) -> bool:
+        return key in self._keys
+
+    def create(
+        self, name: str, options: Mapping[str, str], who: Who, files: Mapping[str, bytes] | None = None
+    ) -> Volume:
+        """As ``base.Node``. ``files``: the repository that a user hands over in place of ``from`` and ``manifest``."""
+        check_name(name)
+        digest = _digest(options, files or {})
+        with self._alone(name):
+            if (self._records.folder(name) / "volume.json").is_file():
+                if self._records.volume(name).digest != digest:
+                    raise DeliveryError(f"there is a volume '{name}' with other options; remove it, or name another")
+                return self.volume(name)
+            asked = judged(options) if files is None else handed(files)
+            grant = self._judge(who, asked.urls, asked.manifest, asked.scratch)
+            if asked.scratch and (refusal := scratch.refusal()):
+                raise DeliveryError(f"scratch={options['scratch']} can't be had: {refusal}")
+            try:
+                found = self._found(name, asked, grant)
+                self._judge(who, found.urls, asked.manifest, asked.scratch)
+                if asked.snapshot and found.snapshot != asked.snapshot:
+                    raise IntegrityError(
+                        f"{found.reference} is snapshot {found.snapshot} now, and {asked.snapshot} was asked for"
+                    )
+                self._records.keep(Record(name, dict(options), asdict(who), found, asked.scratch, digest))
+            except BaseException:
+                self._records.forget(name)
+                raise
+        return self.volume(name)
+
+    def _found(self, name: str, asked: Asked, grant: Grant) -> Found:
+        folder = self._records.repository(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, data in asked.files.items():
+            place = folder / remote_path(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        reach = msgspec.to_builtins(grant.reach)
+        return self._prepare(Order(str(folder), str(self._settings.store_path), reach, asked.manifest, asked.dataset))
+
+    def _judge(self, who: Who, urls: tuple[str, ...], manifest: str, size: int) -> Grant:
+        return self._rules().judge(policy.Asked(who, urls, "volume", manifest=manifest, scratch=size))
+
+    def remove(self, name: str) -> None:
+        with self._alone(name):
+            self._records.volume(name)
+            if held := self._records.holds(name):
+                raise DeliveryError(f"volume '{name}' is in use by {len(held)} containers; end them first")
+            self._records.forget(name)
+
+    def volume(self, name: str) -> Volume:
+        check_name(name)
+        return self._volume(self._records.volume(name))
+
+    def volumes(self) -> list[Volume]:
+        return [self._volume(record) for record in self._records.volumes()]
+
+    def _volume(self, record: Record) -> Volume:
+        found, holds = record.found, self._records.holds(record.name)
+        return Volume(
+            record.name,
+            record.options,
+            tuple(hold.holder for hold in holds),
+            str(self._place(holds[-1])) if holds else "",
+            {
+                "snapshot": found.snapshot,
+                "level": found.level,
+                "files": str(found.files),
+                "bytes": str(found.bytes),
+                "from": redact(found.reference),
+            },
+        )
+
+    def _place(self, hold: Hold) -> Path:
+        return self._records.scratch(hold) / "merged" if hold.scratch else self._mounts.target(hold.key)
+
+    def mount(self, name: str, holder: str) -> Path:
+        with self._alone(name):
+            record = self._records.volume(name)
+            who = msgspec.convert(record.who, Who)
+            grant = self._judge(who, record.found.urls, record.options.get("manifest", ""), record.scratch)
+            key = _key(record.found, grant)
+            hold = self._records.hold(name, holder) or Hold(name, holder, key, bool(record.scratch))
+            if hold.key != key:
+                self.unmount(name, holder)
+                hold = replace(hold, key=key)
+            self._records.take(hold)
+            with self._table:
+                self._keys.add(key)
+            try:
+                lower = self._mounts.up(key, self._spec(key, record.found, grant))
+                if hold.scratch:
+                    return scratch.up(lower, self._records.scratch(hold), record.scratch)
+                return lower
+            except BaseException:
+                self._give_back(hold)
+                raise
+
+    def _spec(self, key: str, found: Found, grant: Grant) -> Spec:
+        attributes = {"dataset": found.snapshot[:12], "snapshot": found.snapshot, "source": redact(found.reference)}
+        settings = self._settings
+        return Spec(
+            dataset=redact(found.reference),
+            log=str(self._mounts.log(key)),
+            opens=_OPENS,
+            fetches=_FETCHES,
+            arguments={**found.arguments, "name": found.snapshot[:12]},
+            mtime=found.mtime,
+            bytes=found.bytes,
+            files=found.files,
+            xattrs={f"user.gotdata.{name}": value for name, value in attributes.items() if name not in grant.hide},
+            timeout=settings.timeout,
+            workers=settings.workers,
+            warn_walk=settings.warn_walk,
+            max_fetch=settings.max_fetch,
+        )
+
+    def unmount(self, name: str, holder: str) -> None:
+        check_name(name)
+        with self._alone(name):
+            hold = self._records.hold(name, holder)
+            if hold:
+                self._give_back(hold)
+
+    def _give_back(self, hold: Hold) -> None:
+        if hold.scratch:
+            scratch.down(self._records.scratch(hold))
+        self._records.drop(hold)
+        with self._table:
+            self._keys = {other.key for other in self._records.holds()}
+        self._mounts.release(hold.key)
+
+    def _alone(self, name: str) -> threading.RLock:
+        with self._table:
+            return self._names[name]
+
+
+def _digest(options: Mapping[str, str], files: Mapping[str, bytes]) -> str:
+    told = [sorted(options.items()), sorted((path, sha256(data).hexdigest()) for path, data in files.items())]
+    return sha256(msgspec.json.encode(told)).hexdigest()
+
+
+def _key(found: Found, grant: Grant) -> str:
+    """Who may share a mount: the same bytes by the same way, showing the same."""
+    told: Any = [{**found.arguments, "name": ""}, sorted(grant.hide), grant.rule]
+    return sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:32]
