@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,14 @@ def test_status(gotdata: Line) -> None:
     assert list(gotdata("status", "--json").json[0]) == [
         *("name", "state", "as", "to", "snapshot", "level", "files", "bytes", "cached_bytes", "why")
     ]
+
+
+def test_a_check_fails_unless_all_is_up(gotdata: Line) -> None:
+    up = replace(STATUS, state=State.UP, why="")
+    for found, code in (([up, up], 0), ([up, STATUS], 1), ([replace(up, state=State.DOWN)], 1), ([], 0)):
+        gotdata.project.answers["status"] = found
+        assert gotdata("status", "--check").code == code
+        assert gotdata("status").code == 0
 
 
 def test_plan_says_why_and_hides_secrets(gotdata: Line) -> None:

@@ -89,7 +89,7 @@ def anchors(path: Path) -> set[str]:
 @pytest.mark.parametrize("folder", sorted(ROOT.glob("examples/*/")), ids=lambda folder: folder.name)
 def test_every_example_has_a_manifest_and_a_test(folder: Path) -> None:
     assert (folder / "gotdata.yml").exists()
-    assert (ROOT / "tests" / "examples" / f"test_{folder.name}.py").exists()
+    assert (ROOT / "tests" / "examples" / f"test_{folder.name.replace('-', '_')}.py").exists()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))

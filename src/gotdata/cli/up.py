@@ -43,7 +43,8 @@ def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, fo
         if not waiting:
             raise
     finally:
-        project.down(names)
+        # Lazily: what is in use elsewhere, in another container say, would else stay there as a dead mount.
+        project.down(names, lazy=True)
 
 
 def lines(delivered: list[Delivered]) -> Iterator[str]:
