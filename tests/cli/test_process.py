@@ -83,8 +83,8 @@ class Project(FakeProject):
     def up(self, *_, **__):
         print("asked", flush=True)
         {up}
-    def down(self, names):
-        print("down", flush=True)
+    def down(self, names, lazy):
+        print("down" if lazy else "", flush=True)
 
 made = call.Call(find_project=lambda *_: Project())
 call.GRACE = 0.1
