@@ -72,17 +72,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    status: int
     body: bytes
-    status: int = 200
     content_type: str = "application/json"
 
 
 Route = Callable[[Request], Response]
-"""May raise a GotdataError: the client is sent its class and message, see ``failure``."""
+"""May raise a GotdataError, or msgspec's where the body can't be read: the client is sent ``failure``."""
 
 
 def answer(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status)
+    return Response(status, msgspec.json.encode(value))
 
 
 def failure(error: GotdataError) -> Response:
@@ -263,6 +263,8 @@ class _Handler(BaseHTTPRequestHandler):
             return route(Request(url.path, dict(parse_qsl(url.query)), body, uid, gid, pid))
         except GotdataError as error:
             return failure(error)
+        except msgspec.MsgspecError as error:
+            return failure(ManifestError(f"the request can't be read: {error}"))
         except Exception:
             traceback.print_exc()
             return failure(GotdataError("something broke that was not foreseen; the daemon's log says more"))
