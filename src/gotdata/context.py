@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Reporter, silent
 from gotdata.settings import Settings
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """``clock`` gives seconds that never go back."""
+    """``clock`` gives seconds that never go back. ``reach`` bounds what may be read of this machine, and what ``http``
+    may ask."""
 
     settings: Settings
     credentials: Credentials
     http: Engine
     reporter: Reporter = silent
     clock: Callable[[], float] = time.monotonic
+    reach: Reach = ANYWHERE

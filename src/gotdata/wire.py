@@ -79,7 +79,7 @@ class Workbench(Bench):
 
     def hosts(self, pins: Sequence[Pin]) -> tuple[str, ...]:
         """Who would be asked for the bytes of these pins; empty where they all lie on this machine."""
-        away = [pin for pin in pins if pin.source != "file" and not here(pin.ref.url, self.settings)]
+        away = [pin for pin in pins if pin.source != "file" and not here(pin.ref.url, self.settings, self.ctx.reach)]
         # An endpoint is S3's word: beside another reference it would only hide where that leads.
         endpoints = [pin.ref.option("endpoint") if pin.source == "s3" else "" for pin in away]
         places = [endpoint or pin.ref.url for pin, endpoint in zip(away, endpoints, strict=True)]

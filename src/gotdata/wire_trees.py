@@ -18,16 +18,19 @@ from gotdata.context import Context
 from gotdata.errors import PolicyError
 from gotdata.model import Checksum, Pin, RemoteFile, Span
 from gotdata.origin import Origin
+from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.snapshot_index import Index
 from gotdata.sources import registry
 from gotdata.sources.base import Source
-from gotdata.sources.file import here
+from gotdata.sources.file import admitted, here
 from gotdata.sources.http_engine import Engine
 from gotdata.store.reader import Reader
 from gotdata.store.store import Store
 from gotdata.tree.locked import LockedTree, Mirror
+
+_ANYWHERE = msgspec.to_builtins(ANYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,12 @@ class Bench:
         self.ctx = ctx
 
     @classmethod
-    def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent) -> Self:
+    def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent, reach: Reach = ANYWHERE) -> Self:
         """Raises ManifestError: a setting or a credentials file that can't be read as one."""
         found = settings.load(flags)
         held = credentials.load()
         moved = Moved(reporter)
-        return cls(Context(found, held, Engine(found, held, reporter=moved), moved))
+        return cls(Context(found, held, Engine(found, held, reporter=moved, reach=reach), moved, reach=reach))
 
     @property
     def moved(self) -> int:
@@ -115,7 +118,7 @@ class Bench:
 
 
 def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
-    lies_here = here(pin.ref.url, ctx.settings)
+    lies_here = here(pin.ref.url, ctx.settings, ctx.reach)
 
     def origin(file: RemoteFile) -> Origin:
         local = str(lies_here / file.path) if lies_here else source.local(pin, file)
@@ -125,30 +128,39 @@ def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
             file.checks,
             realm,
             source.powers.ranges,
-            local,
+            admitted(local, ctx.reach) if local else "",
             lambda span: source.read(pin, file, span, ctx),
         )
 
     return origin
 
 
-def held(*, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str) -> LockedTree:
+def held(
+    *, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str, reach: Any = _ANYWHERE
+) -> LockedTree:
     """The tree in the process that answers the kernel: what the store holds. No network and no credentials."""
     found = settings.load({"store": store})
     nobody = credentials.Credentials()
-    bench = Bench(Context(found, nobody, Engine(found, nobody)))
+    bench = Bench(Context(found, nobody, Engine(found, nobody), reach=msgspec.convert(reach, Reach)))
     return _rebuilt(bench, name, index, pins, realms, fetching=False)
 
 
 def fetching(
-    *, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], store: str, reporter: Reporter = silent
+    *,
+    name: str,
+    index: Any,
+    pins: Sequence[Any],
+    realms: Sequence[str],
+    store: str,
+    reach: Any = _ANYWHERE,
+    reporter: Reporter = silent,
 ) -> LockedTree:
     """The tree in a worker process, which fetches for the former. What is found wrong in the background is reported.
 
     Raises:
         PolicyError: the credentials are no longer those with which the mount was made.
     """
-    bench = Bench.open({"store": store}, reporter)
+    bench = Bench.open({"store": store}, reporter, msgspec.convert(reach, Reach))
     tree = _rebuilt(bench, name, index, pins, realms, fetching=True)
     for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True):
         if bench.realm(pin) != realm:

@@ -15,6 +15,7 @@ from gotdata.errors import (
     AccessDenied,
     GotdataError,
     NotFound,
+    PolicyError,
     ResolveError,
     SourceError,
     SourceUnavailable,
@@ -22,6 +23,7 @@ from gotdata.errors import (
 )
 from gotdata.model import Kind, Pin, Ref, RemoteFile, Span
 from gotdata.paths import remote_path, shown
+from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Event
 from gotdata.settings import Settings
 from gotdata.sources.base import Powers
@@ -39,7 +41,7 @@ class File:
         return ref.url.lower().startswith("file:")
 
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
-        top = place(ref)
+        top = admitted(place(ref), ctx.reach)
         if asked := ref.option("version"):
             raise ResolveError(f"{shown(top)}: a folder keeps no versions, so {shown(asked)} can't be asked for")
         try:
@@ -57,7 +59,7 @@ class File:
         raise ResolveError(f"{shown(top)} is neither a file nor a folder")
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
-        top = place(pin.ref)
+        top = admitted(place(pin.ref), ctx.reach)
         try:
             if pin.version["kind"] == "folder":
                 yield from _walk(top, ctx)
@@ -71,7 +73,7 @@ class File:
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         follow = pin.version["kind"] == "file"
-        return _Stream(self.local(pin, file), file, span, follow)
+        return _Stream(admitted(self.local(pin, file), ctx.reach), file, span, follow)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
         return "file://" + quote_from_bytes(os.fsencode(self.local(pin, file)).replace(b"\\", b"/"))
@@ -108,14 +110,25 @@ def place(ref: Ref) -> str:
     return os.path.normpath(os.path.join(ref.option("root"), path))
 
 
-def here(url: str, settings: Settings) -> Path | None:
+def admitted(path: str, reach: Reach) -> str:
+    """``path``, if it may be read for whoever asks. Raises PolicyError."""
+    if not reach.path(path):
+        raise PolicyError(
+            f"{shown(path)} is a file or folder of the machine that reads it, which is not for whom this is done; "
+            "the operator allows it by `local:` in policy.yml"
+        )
+    return path
+
+
+def here(url: str, settings: Settings, reach: Reach = ANYWHERE) -> Path | None:
     """Where what ``url`` means lies on this machine, as the operator says by the setting ``here``; None where they say
-    nothing of it, or nothing is there. The longest prefix counts, on the boundary of a component."""
+    nothing of it, nothing is there, or it is out of reach. The longest prefix counts, on the boundary of a component.
+    """
     for prefix, folder in sorted(settings.here.items(), key=lambda item: -len(item[0])):
         if url == prefix or url.startswith(prefix.rstrip("/") + "/"):
             rest = os.fsdecode(unquote_to_bytes(url[len(prefix) :])).strip("/")
             path = Path(folder, remote_path(rest)) if rest else Path(folder)
-            return path if path.exists() else None
+            return path if reach.path(path) and path.exists() else None
     return None
 
 

@@ -19,7 +19,9 @@ from urllib3.util import Timeout, Url
 from gotdata.credentials import parse, site
 from gotdata.errors import SourceError, SourceUnavailable
 from gotdata.paths import redact
+from gotdata.reach import ANYWHERE, Reach
 from gotdata.settings import Settings
+from gotdata.sources.http_reach import bounded, check_host
 from gotdata.sources.http_response import Response
 
 _PROXY = re.compile(r"(?i)(http|https|all|no)_proxy")
@@ -31,12 +33,16 @@ class Connections:
     Args:
         environ: where proxies (``https_proxy``, ``no_proxy``) and CA bundles (``SSL_CERT_FILE``,
             ``REQUESTS_CA_BUNDLE``) are named.
+        reach: where connections may end. The proxy itself is the operator's: it may be anywhere.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], environ: Mapping[str, str], reach: Reach = ANYWHERE
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._environ = environ
+        self._reach = reach
         self._proxies = _proxies(environ)
         self._lock = threading.Lock()
         self._pools: dict[str, urllib3.PoolManager] = {}
@@ -106,6 +112,8 @@ class Connections:
     def _pool(self, url: str) -> urllib3.PoolManager:
         parsed = parse(url)
         proxy = self._proxy(parsed)
+        if proxy and not self._reach.anywhere:
+            check_host(parsed.host or "", self._reach)
         key = f"{parsed.scheme} {proxy}"
         with self._lock:
             if key not in self._pools:
@@ -118,7 +126,9 @@ class Connections:
                         proxy, proxy_headers=headers, proxy_ssl_context=tls, **options
                     )
                 else:
-                    self._pools[key] = urllib3.PoolManager(num_pools=32, **options)
+                    self._pools[key] = pools = urllib3.PoolManager(num_pools=32, **options)
+                    if not self._reach.anywhere:
+                        pools.pool_classes_by_scheme = bounded(pools.pool_classes_by_scheme, self._reach)
             return self._pools[key]
 
     def _proxy(self, url: Url) -> str:

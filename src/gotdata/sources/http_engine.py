@@ -21,6 +21,7 @@ from gotdata.credentials import Credentials, parse, site
 from gotdata.errors import AuthRequired, NotFound, SourceError, SourceUnavailable
 from gotdata.model import Span
 from gotdata.paths import redact, secret
+from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.sources import http_answer as answer
@@ -65,7 +66,7 @@ class Engine:
     Args:
         clock: seconds that never go back.
         sleep: waits; so that a test need not.
-        environ: as of ``Connections``.
+        environ, reach: as of ``Connections``.
     """
 
     def __init__(
@@ -77,13 +78,14 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         environ: Mapping[str, str] = os.environ,
+        reach: Reach = ANYWHERE,
     ) -> None:
         self._settings = settings
         self._credentials = credentials
         self._reporter = reporter
         self._clock = clock
         self._sleep = sleep
-        self._connections = Connections(settings, clock, environ)
+        self._connections = Connections(settings, clock, environ, reach)
         self._agent = f"gotdata/{installed('gotdata')}"
         self._lock = threading.Lock()
         self._targets: dict[str, tuple[str, float]] = {}
