@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +23,20 @@ from gotdata.paths import redact
 @verb.demand
 @click.option("--locked", is_flag=True, help="Refuse (exit 3) where the lock does not cover the manifest.")
 @click.option("--foreground", is_flag=True, help="Stay until a signal comes, then take the data away again.")
+@click.option("--boot", is_flag=True, help="Have it appear at every boot of this machine too, by a systemd unit.")
 @verb.as_json
-def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, foreground: bool) -> None:
+def run(call: Call, names: tuple[str, ...], demand: str | None, locked: bool, foreground: bool, boot: bool) -> None:
     """Locks what is new or changed, then delivers all datasets, or those named. Mounts keep running in the background;
     `gotdata down` ends them. Each dataset gets a line, and one of Python or R that opens it."""
     project = call.project()
     if not foreground:
         delivered = project.up(names, demand=demand or "", locked=locked)
         call.answer(delivered, lines(delivered))
+        if boot:
+            from gotdata.serve import units
+
+            unit = units.boot(project.manifest.root, names)
+            print(f"gotdata: at every boot by {unit}; `systemctl disable {unit.name}` undoes it", file=sys.stderr)
         return
     waiting = False
     try:

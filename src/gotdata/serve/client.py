@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import socket
@@ -10,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from gotdata import errors
 from gotdata.deliver.base import Job, Receipt, clear_way, make_way
@@ -34,7 +35,7 @@ class _Connection(http.client.HTTPConnection):
 
 def ask(path: Path, method: str, route: str, told: Mapping[str, Any] | None = None) -> Any:
     """Raises what the daemon raised; DeliveryError where none answers."""
-    body = json.dumps(told).encode() if told is not None else None
+    body = msgspec.json.encode(told) if told is not None else None
     try:
         with closing(_Connection(path)) as connection:
             connection.request(method, route, body)
@@ -72,11 +73,10 @@ class Shared:
     def up(self, job: Job) -> Receipt:
         from gotdata.fuse import mounting
 
-        files = {path: base64.b64encode(data).decode() for path, data in job.alone().items()}
         job.clear()
         folders = make_way(job.root, job.target)
         try:
-            ask(self._path, "POST", "/up", {"target": mounting.place(job.target), "files": files})
+            ask(self._path, "POST", "/up", {"target": mounting.place(job.target), "files": job.alone()})
         except BaseException:
             clear_way(job.root, folders)
             raise

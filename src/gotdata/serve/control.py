@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import grp
-import json
 import os
 import pwd
 import sys
@@ -12,26 +10,29 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from gotdata.errors import GotdataError, ManifestError, PolicyError
+from gotdata.errors import ManifestError, NotFound, PolicyError
 from gotdata.policy import Who
 from gotdata.serve import binding
 from gotdata.serve.metrics import Metrics
-from gotdata.serve.node import FILES_LIMIT, LocalNode
-from gotdata.serve.unix_http import Request, Response, Route
+from gotdata.serve.node import LocalNode
+from gotdata.serve.unix_http import Request, Response, Route, answer
 
 if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
 
 
+BODY_LIMIT = 64 << 20
+"""Bytes of a request: a lock and its texts come with it, in base64."""
+
+
 class Up(msgspec.Struct, forbid_unknown_fields=True):
-    """``files`` are those of a repository with one dataset, see ``Repository.alone``; their bytes in base64."""
+    """``files`` are those of a repository with one dataset, see ``Repository.alone``."""
 
     target: str
-    files: dict[str, str]
+    files: dict[str, bytes]
 
 
 class Down(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,15 +48,15 @@ class Control:
 
     def routes(self) -> Mapping[str, Route]:
         return {
-            "GET /health": _told(self._health),
-            "GET /metrics": _told(self._show),
-            "GET /volumes": _told(self._volumes),
-            "POST /up": _told(self._up),
-            "POST /down": _told(self._down),
+            "GET /health": self._health,
+            "GET /metrics": self._show,
+            "GET /volumes": self._volumes,
+            "POST /up": self._up,
+            "POST /down": self._down,
         }
 
     def _health(self, _: Request) -> Response:
-        return _json(self._metrics.health())
+        return answer(self._metrics.health())
 
     def _show(self, request: Request) -> Response:
         _only_root(request)
@@ -63,31 +64,28 @@ class Control:
 
     def _volumes(self, request: Request) -> Response:
         _only_root(request)
-        return _json([msgspec.to_builtins(volume) for volume in self._node.volumes()])
+        return answer(self._node.volumes())
 
     def _up(self, request: Request) -> Response:
         asked = msgspec.json.decode(request.body, type=Up)
         target = _place(asked.target)
-        files = {path: base64.b64decode(data, validate=True) for path, data in asked.files.items()}
-        if sum(map(len, files.values())) > FILES_LIMIT:
-            raise ManifestError(f"a lock and its texts of more than {FILES_LIMIT >> 20} MiB: publish them (shards_url)")
         binding.check_namespace(request.pid)
         name = _name(request.uid, target)
-        with suppress(GotdataError):
+        with suppress(NotFound):
             self._take_away(name, target, lazy=True)
-        self._node.create(name, {}, who(request.uid), files)
+        self._node.create(name, {}, who(request.uid), asked.files, str(target))
         try:
             binding.bind(self._node.mount(name, str(target)), target, request.uid)
         except BaseException:
             self._take_away(name, target, lazy=True)
             raise
-        return _json({"target": str(target)})
+        return answer({"target": str(target)})
 
     def _down(self, request: Request) -> Response:
         asked = msgspec.json.decode(request.body, type=Down)
         target = _place(asked.target)
         self._take_away(_name(request.uid, target), target, asked.lazy)
-        return _json({"target": str(target)})
+        return answer({"target": str(target)})
 
     def _take_away(self, name: str, target: Path, lazy: bool) -> None:
         """Only what this user had made: the name says whose it is."""
@@ -123,21 +121,3 @@ def _place(text: str) -> Path:
 def _only_root(request: Request) -> None:
     if request.uid != 0:
         raise PolicyError("this is for root only")
-
-
-def _json(found: Any, status: int = 200) -> Response:
-    return Response(status, json.dumps(found).encode(), "application/json")
-
-
-def _told(route: Route) -> Route:
-    """Errors as the command line can raise them again."""
-
-    def answer(request: Request) -> Response:
-        try:
-            return route(request)
-        except GotdataError as error:
-            return _json({"error": type(error).__name__, "message": str(error)}, 400)
-        except (msgspec.MsgspecError, ValueError) as error:
-            return _json({"error": "ManifestError", "message": f"the request can't be read: {error}"}, 400)
-
-    return answer

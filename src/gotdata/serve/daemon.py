@@ -17,7 +17,7 @@ from gotdata import policy
 from gotdata.errors import DeliveryError
 from gotdata.fuse.keeper import Keeper
 from gotdata.fuse.log import Log
-from gotdata.serve.control import Control
+from gotdata.serve.control import BODY_LIMIT, Control
 from gotdata.serve.docker import Plugin
 from gotdata.serve.metrics import Metrics
 from gotdata.serve.mounts import Mounts
@@ -70,7 +70,9 @@ class Daemon:
             mounts = Mounts(self.places.mounts, keeper, node.held, self.linger, log)
             node.begin(mounts)
             stack.callback(mounts.close)
-            control = UnixServer(self.places.control, Control(node, Metrics(node, mounts)).routes(), mode=0o666)
+            control = UnixServer(
+                self.places.control, Control(node, Metrics(node, mounts)).routes(), 0o666, limit=BODY_LIMIT
+            )
             stack.callback(control.close)
             if self.plugin:
                 PLUGINS.mkdir(parents=True, exist_ok=True)

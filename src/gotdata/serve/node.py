@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,6 @@ from gotdata.settings import Settings
 if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
 
-FILES_LIMIT = 256 << 20
-"""Bytes of a lock and its texts that a user may hand over."""
 _OPENS, _FETCHES = "gotdata.wire_trees:held", "gotdata.wire_trees:fetching"
 """Code: never taken from anyone."""
 
@@ -60,9 +59,15 @@ class LocalNode:
         return key in self._keys
 
     def create(
-        self, name: str, options: Mapping[str, str], who: Who, files: Mapping[str, bytes] | None = None
+        self,
+        name: str,
+        options: Mapping[str, str],
+        who: Who,
+        files: Mapping[str, bytes] | None = None,
+        root: str = "",
     ) -> Volume:
-        """As ``base.Node``. ``files``: the repository that a user hands over in place of ``from`` and ``manifest``."""
+        """As ``base.Node``. ``files``: the repository that a user hands over in place of ``from`` and ``manifest``, and
+        ``root`` the folder where they want it."""
         check_name(name)
         digest = _digest(options, files or {})
         with self._alone(name):
@@ -71,17 +76,18 @@ class LocalNode:
                     raise DeliveryError(f"there is a volume '{name}' with other options; remove it, or name another")
                 return self.volume(name)
             asked = judged(options) if files is None else handed(files)
-            grant = self._judge(who, asked.urls, asked.manifest, asked.scratch)
+            judge = partial(self._judge, who, manifest=asked.manifest, root=root, size=asked.scratch)
+            grant = judge(asked.urls)
             if asked.scratch and (refusal := scratch.refusal()):
                 raise DeliveryError(f"scratch={options['scratch']} can't be had: {refusal}")
             try:
                 found = self._found(name, asked, grant)
-                self._judge(who, found.urls, asked.manifest, asked.scratch)
+                judge(found.urls)
                 if asked.snapshot and found.snapshot != asked.snapshot:
                     raise IntegrityError(
                         f"{found.reference} is snapshot {found.snapshot} now, and {asked.snapshot} was asked for"
                     )
-                self._records.keep(Record(name, dict(options), asdict(who), found, asked.scratch, digest))
+                self._records.keep(Record(name, dict(options), asdict(who), found, asked.scratch, digest, root))
             except BaseException:
                 self._records.forget(name)
                 raise
@@ -97,8 +103,8 @@ class LocalNode:
         reach = msgspec.to_builtins(grant.reach)
         return self._prepare(Order(str(folder), str(self._settings.store_path), reach, asked.manifest, asked.dataset))
 
-    def _judge(self, who: Who, urls: tuple[str, ...], manifest: str, size: int) -> Grant:
-        return self._rules().judge(policy.Asked(who, urls, "volume", manifest=manifest, scratch=size))
+    def _judge(self, who: Who, urls: tuple[str, ...], manifest: str, root: str, size: int) -> Grant:
+        return self._rules().judge(policy.Asked(who, urls, "volume", root, manifest, size))
 
     def remove(self, name: str) -> None:
         with self._alone(name):
@@ -137,7 +143,8 @@ class LocalNode:
         with self._alone(name):
             record = self._records.volume(name)
             who = msgspec.convert(record.who, Who)
-            grant = self._judge(who, record.found.urls, record.options.get("manifest", ""), record.scratch)
+            manifest = record.options.get("manifest", "")
+            grant = self._judge(who, record.found.urls, manifest, record.root, record.scratch)
             key = _key(record.found, grant)
             hold = self._records.hold(name, holder) or Hold(name, holder, key, bool(record.scratch))
             if hold.key != key:

@@ -21,7 +21,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A volume: what was asked, by whom, and what it is."""
+    """A volume: what was asked, by whom, and what it is.
+
+    Attributes:
+        digest: of all that was asked, by which another wish under the same name is seen.
+        root: the folder where it was asked for; empty where an engine decides.
+    """
 
     name: str
     options: Mapping[str, str]
@@ -29,6 +34,7 @@ class Record:
     found: Found
     scratch: int = 0
     digest: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from gotdata.paths import redact
 if sys.platform != "linux":
     raise ImportError("gotdata.serve.unix_http needs Linux")
 
-MAX_BODY = 1 << 20
+BODY_LIMIT = 1 << 20
 _PATIENCE = 30.0
 """Seconds for which a client may say nothing in the middle of its request, or not take the answer."""
 _AT_ONCE = 32
@@ -99,16 +99,19 @@ class UnixServer:
         routes: by ``"METHOD /path"``.
         mode: who may connect, as of a file.
         group: who owns the socket beside this process's user; empty for this process's own.
+        limit: bytes of a request's body.
 
     Raises:
         DeliveryError: a living process answers there already; it is not ours to replace; it can't be made.
     """
 
-    def __init__(self, path: Path, routes: Mapping[str, Route], mode: int = 0o600, group: str = "") -> None:
+    def __init__(
+        self, path: Path, routes: Mapping[str, Route], mode: int = 0o600, group: str = "", limit: int = BODY_LIMIT
+    ) -> None:
         self.path = path
         listening = _listen(path, mode, group)
         self._inode = os.lstat(path).st_ino
-        self._server = _Server(listening, routes)
+        self._server = _Server(listening, routes, limit)
         self._thread = threading.Thread(target=self._server.serve_forever, name=f"http {path.name}", daemon=True)
         self._thread.start()
 
@@ -196,11 +199,11 @@ def _peer(connection: socket.socket) -> tuple[int, int, int]:
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
-    def __init__(self, listening: socket.socket, routes: Mapping[str, Route]) -> None:
+    def __init__(self, listening: socket.socket, routes: Mapping[str, Route], limit: int) -> None:
         super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
-        self.routes = routes
+        self.routes, self.limit = routes, limit
         self._mine = threading.Lock()
         self._users: Counter[int] = Counter()
 
@@ -249,8 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
             return failure(ManifestError("a request's Content-Length is due"))
-        if len(length) > 10 or int(length) > MAX_BODY:
-            return failure(ManifestError(f"a request of more than {MAX_BODY} bytes is not read"))
+        if len(length) > 10 or int(length) > self.server.limit:
+            return failure(ManifestError(f"a request of more than {self.server.limit} bytes is not read"))
         url = urlsplit(self.path)
         route = self.server.routes.get(f"{self.command} {url.path}")
         if route is None:
