@@ -43,7 +43,7 @@ TIERS = (
         "doctor",
         "testing",
     },  # where the parts are joined
-    {"", "api", "fs", "cli", "progress"},  # what people call
+    {"", "api", "fs", "cli", "progress", "entrypoint", "repo2docker"},  # what people call
 )
 RANKS = {stage: rank for rank, tier in enumerate(TIERS) for stage in tier}
 """By a module's first name after ``gotdata``, cut at an underscore (``snapshot_index`` is a part of ``snapshot``)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
@@ -18,12 +18,14 @@ import msgspec
 
 from gotdata import lock as locks
 from gotdata import manifest as manifests
+from gotdata.deliver.bake import Bake, check_room, settled
 from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
 from gotdata.deliver.mount import Mount
 from gotdata.errors import DeliveryError, GotdataError, IntegrityError, NotFound, StoreError
 from gotdata.hint import hint
 from gotdata.history import is_ignored
+from gotdata.lock_texts import FOLDER
 from gotdata.manifest import Dataset, Manifest
 from gotdata.model import Level, Node, Pin
 from gotdata.outcome import Delivered, Fetched, Plan, State, Status, Verified
@@ -36,7 +38,8 @@ from gotdata.verifying import verify
 from gotdata.wire import Workbench, host
 
 MOUNT = Mount()
-DELIVERIES: Mapping[str, Delivery] = {"mount": MOUNT, "copy": Copy()}
+BAKE = Bake()
+DELIVERIES: Mapping[str, Delivery] = {"mount": MOUNT, "copy": Copy(), "bake": BAKE}
 
 
 class Project(Repository):
@@ -58,13 +61,14 @@ class Project(Repository):
         chosen = self._chosen(names)
         if demand and demand not in DELIVERIES:
             raise DeliveryError(f"`{demand}` can't be done by this gotdata; there are {', '.join(DELIVERIES)}")
+        done = [there for one in chosen if (there := self._baked(one, demand))]
+        chosen = [one for one in chosen if one.name not in {there.name for there in done}]
+        if not chosen:
+            return done
         with self._alone():
-            known = self._lock.data
-            stale = [one for one in chosen if one.name not in known or known[one.name].entry != digest(one)]
+            stale = self._stale(chosen)
             if stale and locked:
-                listed = ", ".join(one.name for one in stale)
-                raise IntegrityError(f"gotdata.lock does not cover {listed} as gotdata.yml has it; run `gotdata lock`")
-            done: list[Delivered] = []
+                raise _uncovered(stale)
             failed: list[GotdataError] = []
             for dataset in chosen:
                 try:
@@ -78,19 +82,67 @@ class Project(Repository):
                 raise _together(failed, done)
             return done
 
-    def _up(self, dataset: Dataset, demand: str) -> Delivered:
+    def bake(self, names: Sequence[str] = ()) -> list[Delivered]:
+        """Puts a verified copy into the image that is being built: of the datasets named, or of those that wish it. A
+        build never locks, so that it has the same bytes each time.
+
+        Raises:
+            IntegrityError: something is not locked.
+            DeliveryError: a target is taken, it is more than ``bake_max_size``, or than the disk holds.
+        """
+        chosen = [one for one in self._chosen(names) if names or one.as_ == BAKE.name]
+        if stale := self._stale(chosen):
+            raise _uncovered(stale)
+        done = [there for one in chosen if (there := self._baked(one, BAKE.name))]
+        chosen = [one for one in chosen if one.name not in {there.name for there in done}]
+        sizes = {one.name: self._lock.data[one.name].bytes for one in chosen}
+        check_room(sizes, self._root, self.bench.store.root, self.ctx.settings.bake_max_size)
+        places = [target(self._root, one.to) for one in chosen]
+        with settled(self._root, places, self._lock_path.with_name(FOLDER)), self._alone():
+            return [*done, *(self._up(one, BAKE.name, BAKE) for one in chosen)]
+
+    def easy_first(self) -> list[str]:
+        """All datasets: those that came with the image, small before large; those that no origin knows yet are last."""
+        stale = self._stale([*self.manifest.data.values()])
+        receipts = self._receipts.all()
+
+        def effort(dataset: Dataset) -> tuple[bool, bool, int]:
+            known, receipt = self._lock.data.get(dataset.name), receipts.get(dataset.name)
+            here = bool(receipt and receipt.delivery == BAKE.name)
+            return dataset in stale, not here, known.bytes if known else 0
+
+        return [one.name for one in sorted(self.manifest.data.values(), key=effort)]
+
+    def _stale(self, chosen: Sequence[Dataset]) -> list[Dataset]:
+        """Those that the lock does not cover."""
+        known = self._lock.data
+        return [one for one in chosen if one.name not in known or known[one.name].entry != digest(one)]
+
+    def _baked(self, dataset: Dataset, demand: str) -> Delivered | None:
+        """What came with the image: it needs no origin, no store, and no place to write."""
+        began = time.monotonic()
+        receipt = self._receipts.all().get(dataset.name)
+        if not receipt or receipt.delivery != BAKE.name or demand not in ("", BAKE.name) or self._stale([dataset]):
+            return None
+        place = target(self._root, dataset.to)
+        if self._root / receipt.target != place or not self._stands(receipt, demand, ""):
+            return None
+        paths = (str(path.relative_to(place)) for path in place.rglob("*"))
+        return self._delivered(dataset, receipt, "same", "it came with the image", paths, 0, began)
+
+    def _up(self, dataset: Dataset, demand: str, by: Delivery | None = None) -> Delivered:
         began, moved = time.monotonic(), self.bench.moved
         name, known = dataset.name, self._lock.data[dataset.name]
         arguments = self.bench.arguments(name, known, self._pins(name))
         tree, index = self._tree(name)
         receipt = self._receipts.all().get(name)
-        wish = demand or ("" if dataset.as_ == "auto" else dataset.as_)
+        wish = demand or ("" if dataset.as_ in ("auto", BAKE.name) else dataset.as_)
         made_of = sha256(msgspec.json.encode(arguments, order="sorted")).hexdigest()
         change, why = "same", "it is up already"
         place = target(self._root, dataset.to)
         moves = not receipt or self._root / receipt.target != place
         if not receipt or moves or not self._stands(receipt, wish, made_of):
-            delivery, why = self._choose(dataset, demand)
+            delivery, why = (by, "it was asked for") if by else self._choose(dataset, demand)
             if moves:
                 MOUNT.heal(place)
                 check_free(place)
@@ -109,13 +161,27 @@ class Project(Repository):
                 connections=self.ctx.settings.connections,
                 reporter=self.ctx.reporter,
             )
-            receipt, change = replace(delivery.up(job), made_of=made_of), "up"
+            receipt, change = replace(delivery.up(job), made_of=made_of if delivery is MOUNT else ""), "up"
             self._receipts.write(receipt)
             if not is_ignored(self._root, dataset.to):
                 line = f"/{dataset.to}"
                 self._say("warning", name, f"git would take the data in; put the line {line} into .gitignore")
+        paths = (path for path, _ in index.files())
+        return self._delivered(dataset, receipt, change, why, paths, self.bench.moved - moved, began)
+
+    def _delivered(
+        self,
+        dataset: Dataset,
+        receipt: Receipt,
+        change: str,
+        why: str,
+        paths: Iterable[str],
+        moved: int,
+        began: float,
+    ) -> Delivered:
+        known = self._lock.data[dataset.name]
         return Delivered(
-            name=name,
+            name=dataset.name,
             to=dataset.to,
             delivery=receipt.delivery,
             why=why,
@@ -124,11 +190,11 @@ class Project(Repository):
             level=self._level(known),
             files=known.files,
             bytes=known.bytes,
-            moved=self.bench.moved - moved,
+            moved=moved,
             seconds=time.monotonic() - began,
             source=f"doi:{known.citation.doi}" if known.citation.doi else redact(known.origins[0].ref.url),
             licence=known.citation.licence,
-            hint=hint(dataset.to, (path for path, _ in index.files())),
+            hint=hint(dataset.to, paths),
         )
 
     def _level(self, known: locks.Locked) -> str:
@@ -204,7 +270,8 @@ class Project(Repository):
         )
 
     def down(self, names: Sequence[str] = (), lazy: bool = False) -> list[str]:
-        """Takes data away from its place: that of the datasets named, or all that this repository has up.
+        """Takes data away from its place: that of the datasets named, or all that this repository has up. What was
+        baked is a part of its image, and goes only when it is named.
 
         Raises:
             DeliveryError: something is in use (unless ``lazy``), or a copy was changed by hand.
@@ -215,7 +282,8 @@ class Project(Repository):
             if unknown:
                 self._chosen(unknown)
             done = []
-            for name in [name for name in up if not names or name in names]:
+            chosen = names or [name for name, receipt in up.items() if receipt.delivery != BAKE.name]
+            for name in [name for name in up if name in chosen]:
                 # Read anew: what went before may have left its folders to this one.
                 self._take_down(self._receipts.all()[name], lazy)
                 done.append(name)
@@ -275,7 +343,8 @@ class Project(Repository):
             why = why or "no longer in gotdata.yml; `gotdata down` takes it away"
         elif receipt and known and receipt.snapshot != known.snapshot:
             why = why or "gotdata.lock has another snapshot now; `gotdata up` brings it"
-        cached = (self._cached(name) or 0) if known else 0
+        baked = receipt and receipt.delivery == BAKE.name  # it is asked for where no store can be
+        cached = (self._cached(name) or 0) if known and not baked else 0
         return Status(
             name=name,
             state=state,
@@ -331,9 +400,14 @@ class Project(Repository):
         for dataset in self._chosen(names):
             tree, index = self._tree(dataset.name)
             receipt = up.get(dataset.name)
-            copied = self._root / receipt.target if receipt and receipt.delivery == "copy" else None
+            copied = self._root / receipt.target if receipt and isinstance(self._delivery(receipt), Copy) else None
             found.append(verify(tree, index, self.bench.store, copied, self.ctx.reporter))
         return found
+
+
+def _uncovered(stale: Sequence[Dataset]) -> IntegrityError:
+    listed = ", ".join(one.name for one in stale)
+    return IntegrityError(f"gotdata.lock does not cover {listed} as gotdata.yml has it; run `gotdata lock`")
 
 
 def _together(failed: Sequence[GotdataError], done: Sequence[Delivered]) -> GotdataError:

@@ -41,6 +41,9 @@ class Settings:
     lock_text_limit: int = _setting(10 << 20, "bytes", "up to which a snapshot's texts are written to be committed")
     shards_url: str = _setting("", "URL", "where longer texts are published, written into the lock by `gotdata lock`")
     s3_profile: str = _setting("", "name", "the AWS profile to take keys from")
+    bake_max_size: int = _setting(
+        2 * 10**9, "bytes", "what `gotdata bake` may add to an image: all of it is pulled before a container starts"
+    )
     here: Mapping[str, str] = field(
         default_factory=dict,
         metadata={"help": "references that lie in folders of this machine: URL prefix = folder", "unit": "table"},

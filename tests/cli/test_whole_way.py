@@ -263,7 +263,7 @@ def test_up_of_an_empty_manifest_says_what_is_next(gotdata: Repository) -> None:
 
 def test_a_demand_that_cannot_be_met_is_refused_though_the_data_is_up(cells: Repository) -> None:
     cells("up")
-    assert "`bake` can't be done" in cells("up", "--as", "bake", code=1).err
+    assert "can't appear as bake: data is baked while an image is built" in cells("up", "--as", "bake", code=1).err
 
 
 def test_status_tells_that_the_lock_has_another_snapshot(cells: Repository) -> None:

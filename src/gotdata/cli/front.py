@@ -13,6 +13,8 @@ VERBS = {
     "lock": "Pin what gotdata.yml refers to, in gotdata.lock.",
     "up": "Make the data appear at its place.",
     "down": "Take the data away from its place.",
+    "bake": "Put a copy into the image that is being built.",
+    "entrypoint": "Deliver, then start a container's command.",
     "fetch": "Bring now what is mounted lazily.",
     "status": "Say what is up, and how much of it is here.",
     "plan": "Say what `up` would do, and why.",

@@ -30,6 +30,8 @@ _FICLONE = 0x40049409
 
 class Copy:
     name = "copy"
+    ordered = False
+    """Whether names are made in the order of the tree, as some file systems list them; it costs parallelism."""
 
     def refusal(self) -> str:
         return ""
@@ -39,7 +41,7 @@ class Copy:
         staging = _staging(job)
         try:
             _check_space(staging, job)
-            _fill(staging, job)
+            _fill(staging, job, self.ordered)
             _settle(staging)
             job.clear()
             # What was cleared may have taken some of these along.
@@ -98,7 +100,7 @@ def _check_space(staging: Path, job: Job) -> None:
         )
 
 
-def _fill(staging: Path, job: Job) -> None:
+def _fill(staging: Path, job: Job, ordered: bool) -> None:
     """Brings every entry, a few files at a time, in the order of the tree."""
     pending: set[Future[None]] = set()
     pool = ThreadPoolExecutor(job.connections, thread_name_prefix="copy")
@@ -111,7 +113,9 @@ def _fill(staging: Path, job: Job) -> None:
                 place.symlink_to(node.target)
                 os.utime(place, (MTIME, MTIME), follow_symlinks=False)
             else:
-                pending.add(pool.submit(_bring, job, node, place))
+                if ordered:
+                    place.touch(exist_ok=False)
+                pending.add(pool.submit(_bring, job, node, place, "r+b" if ordered else "xb"))
             while len(pending) >= 4 * job.connections:
                 pending = _reap(pending)
         while pending:
@@ -127,10 +131,10 @@ def _reap(pending: set[Future[None]]) -> set[Future[None]]:
     return rest
 
 
-def _bring(job: Job, node: Node, place: Path) -> None:
+def _bring(job: Job, node: Node, place: Path, mode: str) -> None:
     held = job.whole(node.id)
     try:
-        with place.open("xb") as file:
+        with place.open(mode) as file:
             write(held, file.fileno())
     finally:
         held.close()

@@ -30,7 +30,21 @@ def find(start: Path) -> Path:
     Raises:
         ManifestError: none, or two in one repository.
     """
-    start = Path(os.path.abspath(start))
+    found, folder = _nearest(Path(os.path.abspath(start)))
+    if found is None:
+        raise ManifestError(
+            f"no {NAME} in {os.path.abspath(start)}, nor above it up to {folder}: `gotdata init` makes one"
+        )
+    return found
+
+
+def exists(start: Path) -> bool:
+    """Whether ``find`` would find one. Raises ManifestError: two."""
+    return _nearest(Path(os.path.abspath(start)))[0] is not None
+
+
+def _nearest(start: Path) -> tuple[Path | None, Path]:
+    """The manifest, and the last folder that was looked into."""
     for folder in (start, *start.parents):
         if _is_part(folder):
             continue
@@ -38,10 +52,10 @@ def find(start: Path) -> Path:
         if len(found) > 1:
             raise ManifestError(f"two manifests: {found[0]} and {found[1]}: keep one of them")
         if found:
-            return found[0]
+            return found[0], folder
         if os.path.lexists(folder / ".git"):
             break
-    raise ManifestError(f"no {NAME} in {start}, nor above it up to {folder}: `gotdata init` makes one")
+    return None, folder
 
 
 def root_of(path: Path) -> Path:

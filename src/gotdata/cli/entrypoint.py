@@ -1,0 +1,39 @@
+"""``gotdata entrypoint``"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from gotdata.cli import verb
+from gotdata.cli.call import Call
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""As shells and container engines say it."""
+
+
+@verb.verb("entrypoint")
+@click.option("--strict", is_flag=True, help="Wait for all data; without it, exit instead of starting COMMAND.")
+@click.argument("command", metavar="-- COMMAND [ARG]…", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(call: Call, strict: bool, command: tuple[str, ...]) -> None:
+    """Becomes COMMAND, as the entrypoint of a container: at once where there is no gotdata.yml, else when the data is
+    there, and after 5 seconds in any case. What takes longer goes on behind it and appears when it is complete; what
+    can't be had is told on standard error. 127: there is no such COMMAND; 126: it can't be executed."""
+    if sys.platform != "linux":
+        raise click.UsageError("an entrypoint is for containers, and needs Linux")
+    from gotdata import entrypoint
+
+    code = entrypoint.before(Path(), call.flags, strict)
+    if strict and code:
+        raise click.exceptions.Exit(code)
+    # Python ignores it, and what is ignored stays so.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], command)  # noqa: S606
+    except OSError as error:
+        print(f"gotdata: {command[0]} can't be started: {error.strerror}", file=sys.stderr)
+        raise click.exceptions.Exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE) from error

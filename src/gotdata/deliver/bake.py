@@ -1,0 +1,90 @@
+"""Baking: a copy that becomes part of an image while it is built. Of the build nothing stays but the data and its
+receipts, and two builds of one lock are the same, byte by byte."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gotdata.deliver.base import state_folder
+from gotdata.deliver.copy import Copy
+from gotdata.errors import DeliveryError
+from gotdata.measure import size
+from gotdata.snapshot import MTIME
+
+
+class Bake(Copy):
+    name = "bake"
+    ordered = True
+
+    def refusal(self) -> str:
+        return "data is baked while an image is built, by `gotdata bake`"
+
+
+def check_room(sizes: Mapping[str, int], root: Path, store: Path, limit: int) -> None:
+    """Before the first byte comes: whether data of these ``sizes`` may be added to the image, and can be.
+
+    Raises:
+        DeliveryError: it is more than ``limit``, or than the disks of the repository and the store hold.
+    """
+    total = sum(sizes.values())
+    listed = ", ".join(f"{name} {size(bytes)}" for name, bytes in sizes.items())
+    if total > limit:
+        raise DeliveryError(
+            f"this would add {size(total)} to the image ({listed}), and {size(limit)} is the limit: every machine "
+            f"pulls all of it before a container starts; allow it with --max-size {-(-total // 10**6)}MB, or let it be "
+            "mounted: `as: mount`"
+        )
+    # For a while all of it is in the store, too.
+    shared = root.stat().st_dev == store.stat().st_dev
+    for place, due in ((root, total * (2 if shared else 1)), (store, total)):
+        if due > (free := shutil.disk_usage(place).free):
+            raise DeliveryError(f"{listed}: the build needs {size(due)} at {place}, and {size(free)} is free there")
+
+
+@contextmanager
+def build_store(asked: Path) -> Iterator[Path]:
+    """The store of a build. ``asked`` is taken where it is no part of the image: on a mount, of a cache or of memory.
+    Else it is a temporary one, of which nothing is left, the time of the folder that it lay in included."""
+    place = next(folder for folder in (asked, *asked.absolute().parents) if folder.is_dir())
+    if place.stat().st_dev != Path("/").stat().st_dev:
+        yield asked
+        return
+    folder = Path(tempfile.gettempdir())
+    with _time_of([folder]):
+        store = Path(tempfile.mkdtemp(prefix="gotdata-", dir=folder))
+        try:
+            yield store
+        finally:
+            shutil.rmtree(store)
+
+
+@contextmanager
+def settled(root: Path, targets: Iterable[Path], texts: Path) -> Iterator[None]:
+    """Folders that are there keep their times; what is made gets the snapshot's: those on the way to the ``targets``,
+    our records, of which only the receipts stay, and what was fetched of the lock's ``texts``."""
+    way = {root, texts, *(folder for target in targets for folder in target.parents if folder.is_relative_to(root))}
+    with _time_of(way):
+        yield
+        records = state_folder(root)
+        (records / "busy").unlink(missing_ok=True)
+        with suppress(OSError):
+            (records / "staging").rmdir()
+        for made in filter(Path.is_dir, (records, texts / "shards")):
+            for place in (made, *made.rglob("*")):
+                os.utime(place, (MTIME, MTIME), follow_symlinks=False)
+
+
+@contextmanager
+def _time_of(folders: Iterable[Path]) -> Iterator[None]:
+    before = {folder: folder.stat().st_mtime_ns if folder.exists() else MTIME * 10**9 for folder in folders}
+    try:
+        yield
+    finally:
+        for folder, time in before.items():
+            if folder.exists():
+                os.utime(folder, ns=(time, time))
