@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Copy:
     name = "copy"
     ordered = False
     """Whether names are made in the order of the tree, as some file systems list them; it costs parallelism."""
+    lasting = True
+    """Whether it must be there after the machine went down."""
 
     def refusal(self) -> str:
         return ""
@@ -41,8 +43,8 @@ class Copy:
         staging = _staging(job)
         try:
             _check_space(staging, job)
-            _fill(staging, job, self.ordered)
-            _settle(staging)
+            _fill(staging, job, self.ordered, self.bring)
+            _settle(staging, self.lasting)
             job.clear()
             # What was cleared may have taken some of these along.
             folders = tuple(dict.fromkeys((*folders, *make_way(job.root, job.target))))
@@ -53,6 +55,18 @@ class Copy:
             raise
         _freeze(job.target)
         return Receipt(job.name, self.name, str(job.target.relative_to(job.root)), job.tree.snapshot, folders)
+
+    def bring(self, job: Job, node: Node, place: Path, mode: str) -> None:
+        """Makes one file. ``mode``: whether it is there already, empty."""
+        held = job.whole(node.id)
+        try:
+            with place.open(mode) as file:
+                write(held, file.fileno())
+        finally:
+            held.close()
+        place.chmod(0o555 if node.executable else 0o444)
+        os.utime(place, (MTIME, MTIME))
+        job.reporter(Event("delivered", dataset=job.name, path=place.name, bytes=node.size, files=1))
 
     def state(self, root: Path, receipt: Receipt) -> tuple[State, str]:
         target = root / receipt.target
@@ -100,7 +114,7 @@ def _check_space(staging: Path, job: Job) -> None:
         )
 
 
-def _fill(staging: Path, job: Job, ordered: bool) -> None:
+def _fill(staging: Path, job: Job, ordered: bool, bring: Callable[[Job, Node, Path, str], None]) -> None:
     """Brings every entry, a few files at a time, in the order of the tree."""
     pending: set[Future[None]] = set()
     pool = ThreadPoolExecutor(job.connections, thread_name_prefix="copy")
@@ -115,7 +129,7 @@ def _fill(staging: Path, job: Job, ordered: bool) -> None:
             else:
                 if ordered:
                     place.touch(exist_ok=False)
-                pending.add(pool.submit(_bring, job, node, place, "r+b" if ordered else "xb"))
+                pending.add(pool.submit(bring, job, node, place, "r+b" if ordered else "xb"))
             while len(pending) >= 4 * job.connections:
                 pending = _reap(pending)
         while pending:
@@ -129,18 +143,6 @@ def _reap(pending: set[Future[None]]) -> set[Future[None]]:
     for future in done:
         future.result()
     return rest
-
-
-def _bring(job: Job, node: Node, place: Path, mode: str) -> None:
-    held = job.whole(node.id)
-    try:
-        with place.open(mode) as file:
-            write(held, file.fileno())
-    finally:
-        held.close()
-    place.chmod(0o555 if node.executable else 0o444)
-    os.utime(place, (MTIME, MTIME))
-    job.reporter(Event("delivered", dataset=job.name, path=place.name, bytes=node.size, files=1))
 
 
 def write(held: Held, out: int) -> None:
@@ -178,13 +180,13 @@ def _copy_in_kernel(held: Held, out: int) -> bool:
     return done == held.size
 
 
-def _settle(staging: Path) -> None:
+def _settle(staging: Path, lasting: bool) -> None:
     """Gives the folders their mode and time, children first, and sees that all of it is on the disk."""
     for folder, _, _ in os.walk(staging, topdown=False):
         if folder != str(staging):
             os.utime(folder, (MTIME, MTIME))
             os.chmod(folder, 0o555)
-    if sys.platform == "linux":
+    if lasting and sys.platform == "linux":
         fd = os.open(staging, os.O_RDONLY)
         try:
             if ctypes.CDLL(None, use_errno=True).syncfs(fd):
