@@ -40,6 +40,7 @@ TIERS = (
         "history",
         "verifying",
         "hint",
+        "choice",
         "doctor",
         "testing",
     },  # where the parts are joined

@@ -18,11 +18,11 @@ import msgspec
 
 from gotdata import lock as locks
 from gotdata import manifest as manifests
-from gotdata.deliver.bake import Bake, check_room, settled
+from gotdata.choice import BAKE, LAZY, MOUNT, Choice
+from gotdata.deliver.bake import check_room, settled
 from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
-from gotdata.deliver.mount import Mount
-from gotdata.errors import DeliveryError, GotdataError, IntegrityError, NotFound, StoreError
+from gotdata.errors import GotdataError, IntegrityError, NotFound, StoreError
 from gotdata.hint import hint
 from gotdata.history import is_ignored
 from gotdata.lock_texts import FOLDER
@@ -32,14 +32,11 @@ from gotdata.outcome import Delivered, Fetched, Plan, State, Status, Verified
 from gotdata.paths import redact, target
 from gotdata.report import Event
 from gotdata.repository import Repository, digest
+from gotdata.serve.order import DATASET
 from gotdata.sources.file import here
 from gotdata.tree.locked import LockedTree
 from gotdata.verifying import verify
 from gotdata.wire import Workbench, host
-
-MOUNT = Mount()
-BAKE = Bake()
-DELIVERIES: Mapping[str, Delivery] = {"mount": MOUNT, "copy": Copy(), "bake": BAKE}
 
 
 class Project(Repository):
@@ -48,6 +45,7 @@ class Project(Repository):
     def __init__(self, manifest: Manifest, bench: Workbench) -> None:
         super().__init__(manifest, bench)
         self._receipts = Receipts(self._root)
+        self._choice = Choice(Path(self.ctx.settings.daemon))
 
     # Deliveries
 
@@ -59,8 +57,7 @@ class Project(Repository):
             DeliveryError: a target is taken, or no delivery is possible.
         """
         chosen = self._chosen(names)
-        if demand and demand not in DELIVERIES:
-            raise DeliveryError(f"`{demand}` can't be done by this gotdata; there are {', '.join(DELIVERIES)}")
+        self._choice.check(demand)
         done = [there for one in chosen if (there := self._baked(one, demand))]
         chosen = [one for one in chosen if one.name not in {there.name for there in done}]
         if not chosen:
@@ -125,7 +122,7 @@ class Project(Repository):
         if not receipt or receipt.delivery != BAKE.name or demand not in ("", BAKE.name) or self._stale([dataset]):
             return None
         place = target(self._root, dataset.to)
-        if self._root / receipt.target != place or not self._stands(receipt, demand, ""):
+        if self._root / receipt.target != place or not self._stands(receipt, dataset, demand, ""):
             return None
         paths = (str(path.relative_to(place)) for path in place.rglob("*"))
         return self._delivered(dataset, receipt, "same", "it came with the image", paths, 0, began)
@@ -136,17 +133,16 @@ class Project(Repository):
         arguments = self.bench.arguments(name, known, self._pins(name))
         tree, index = self._tree(name)
         receipt = self._receipts.all().get(name)
-        wish = demand or ("" if dataset.as_ in ("auto", BAKE.name) else dataset.as_)
         made_of = sha256(msgspec.json.encode(arguments, order="sorted")).hexdigest()
         change, why = "same", "it is up already"
         place = target(self._root, dataset.to)
         moves = not receipt or self._root / receipt.target != place
-        if not receipt or moves or not self._stands(receipt, wish, made_of):
-            delivery, why = (by, "it was asked for") if by else self._choose(dataset, demand)
+        if not receipt or moves or not self._stands(receipt, dataset, demand, made_of):
+            delivery, why = (by, "it was asked for") if by else self._best(dataset, demand)
             if moves:
                 MOUNT.heal(place)
                 check_free(place)
-            if delivery is not MOUNT:
+            if delivery.name not in LAZY:
                 self._say("plan", name, f"{delivery.name} {name}", bytes=known.bytes, files=known.files)
             job = Job(
                 name=name,
@@ -157,11 +153,12 @@ class Project(Repository):
                 bytes=known.bytes,
                 whole=lambda id: self.bench.reader.whole(tree.wanted(id)),
                 clear=lambda: self._clear(receipt),
-                serving=lambda: self._spec(name, known, arguments),
+                serving=lambda: self._spec(name, known, {**arguments, "reach": msgspec.to_builtins(self.ctx.reach)}),
+                alone=lambda: self.alone(name, DATASET),
                 connections=self.ctx.settings.connections,
                 reporter=self.ctx.reporter,
             )
-            receipt, change = replace(delivery.up(job), made_of=made_of if delivery is MOUNT else ""), "up"
+            receipt, change = replace(delivery.up(job), made_of=made_of if delivery.name in LAZY else ""), "up"
             self._receipts.write(receipt)
             if not is_ignored(self._root, dataset.to):
                 line = f"/{dataset.to}"
@@ -203,43 +200,26 @@ class Project(Repository):
         lies_here = any(here(pin.ref.url, self.ctx.settings) for pin in known.pins)
         return Level.UNVERIFIED if lies_here and known.level is Level.BOUND else known.level
 
-    def _stands(self, receipt: Receipt, wish: str, made_of: str) -> bool:
+    def _stands(self, receipt: Receipt, dataset: Dataset, demand: str, made_of: str) -> bool:
         """Whether what is up is what would be made there now."""
-        if wish in DELIVERIES and wish != receipt.delivery:
+        if not self._choice.content(receipt, dataset, demand):
             return False
         same = receipt.snapshot == self._lock.data[receipt.name].snapshot
-        if receipt.delivery == "mount":
+        if receipt.delivery in LAZY:
             same = same and receipt.made_of == made_of
-        return same and self._delivery(receipt).state(self._root, receipt)[0] is State.UP
+        return same and self._choice.of(receipt).state(self._root, receipt)[0] is State.UP
 
-    def _choose(self, dataset: Dataset, demand: str) -> tuple[Delivery, str]:
+    def _best(self, dataset: Dataset, demand: str) -> tuple[Delivery, str]:
         """The delivery, and why not a better one."""
-        if demand and demand not in DELIVERIES:
-            raise DeliveryError(
-                f"{dataset.name}: `{demand}` can't be done by this gotdata; there are {', '.join(DELIVERIES)}"
-            )
-        wanted = demand or dataset.as_
-        if wanted in DELIVERIES:
-            refusal = DELIVERIES[wanted].refusal()
-            if not refusal:
-                return DELIVERIES[wanted], "it was asked for"
-            if demand:
-                raise DeliveryError(f"{dataset.name} can't appear as {demand}: {refusal}")
-        if refusal := MOUNT.refusal():
-            return DELIVERIES["copy"], f"no mount here: {refusal}"
-        return MOUNT, "it appears at once, and bytes come as they are read"
-
-    def _delivery(self, receipt: Receipt) -> Delivery:
-        if receipt.delivery not in DELIVERIES:
-            raise DeliveryError(
-                f"{receipt.name} was delivered as {receipt.delivery}, by another gotdata; undo it with that one"
-            )
-        return DELIVERIES[receipt.delivery]
+        known = () if self._stale([dataset]) else self._pins(dataset.name)
+        refs = [*map(self.rooted_away, dataset.refs), *(pin.ref for pin in known)]
+        places = [place for ref in refs for place in ref.places]
+        return self._choice.best(dataset, demand, places, target(self._root, dataset.to))
 
     def _clear(self, receipt: Receipt | None) -> None:
         """Makes room for a successor."""
         if receipt:
-            state, _ = self._delivery(receipt).state(self._root, receipt)
+            state, _ = self._choice.of(receipt).state(self._root, receipt)
             self._take_down(receipt, lazy=state is State.BROKEN)
 
     def _spec(self, name: str, known: locks.Locked, arguments: Mapping[str, Any]) -> Any:
@@ -290,7 +270,7 @@ class Project(Repository):
             return done
 
     def _take_down(self, receipt: Receipt, lazy: bool) -> None:
-        self._delivery(receipt).down(self._root, receipt, lazy)
+        self._choice.of(receipt).down(self._root, receipt, lazy)
         self._receipts.forget(receipt.name)
         # Folders that others of us still lie in are theirs to remove now.
         for other in self._receipts.all().values():
@@ -337,7 +317,7 @@ class Project(Repository):
         return [self._status(name, to, up.get(name)) for name, to in chosen.items()]
 
     def _status(self, name: str, to: str, receipt: Receipt | None) -> Status:
-        state, why = self._delivery(receipt).state(self._root, receipt) if receipt else (State.DOWN, "")
+        state, why = self._choice.of(receipt).state(self._root, receipt) if receipt else (State.DOWN, "")
         known = self._lock.data.get(name)
         if receipt and name not in self.manifest.data:
             why = why or "no longer in gotdata.yml; `gotdata down` takes it away"
@@ -364,7 +344,7 @@ class Project(Repository):
 
     def _plan(self, dataset: Dataset, demand: str) -> Plan:
         known = self._lock.data.get(dataset.name)
-        delivery, why = self._choose(dataset, demand)
+        delivery, why = self._best(dataset, demand)
         if known and known.entry == digest(dataset):
             pins: Sequence[Pin] = self._pins(dataset.name)
             files, size, level = known.files, known.bytes, self._level(known)
@@ -376,7 +356,7 @@ class Project(Repository):
                 pins, draft = self._capture(dataset, Path(work))
             files, size, level = draft.files, draft.bytes, draft.level
             missing, listed = size, ()
-        lazy = delivery.name == "mount"
+        lazy = delivery.name in LAZY
         hosts = tuple(dict.fromkeys((*self.bench.hosts(pins), *listed)))
         return Plan(
             name=dataset.name,
@@ -400,7 +380,7 @@ class Project(Repository):
         for dataset in self._chosen(names):
             tree, index = self._tree(dataset.name)
             receipt = up.get(dataset.name)
-            copied = self._root / receipt.target if receipt and isinstance(self._delivery(receipt), Copy) else None
+            copied = self._root / receipt.target if receipt and isinstance(self._choice.of(receipt), Copy) else None
             found.append(verify(tree, index, self.bench.store, copied, self.ctx.reporter))
         return found
 

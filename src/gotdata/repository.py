@@ -19,6 +19,7 @@ import msgspec
 
 from gotdata import lock as locks
 from gotdata import manifest as manifests
+from gotdata import settings
 from gotdata.deliver.base import state_folder
 from gotdata.errors import GotdataError, IntegrityError, ManifestError, NotFound, ResolveError, SourceError
 from gotdata.lock_texts import FOLDER, Texts
@@ -27,6 +28,7 @@ from gotdata.manifest.reference import folder_of
 from gotdata.model import Pin, Ref
 from gotdata.outcome import Changes, Drift, Locked
 from gotdata.paths import clashes, redact, shown, unportable
+from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Event, Reporter, silent
 from gotdata.snapshot import Change, Draft, diff, hashed
 from gotdata.snapshot_index import Index
@@ -53,13 +55,24 @@ class Repository:
         self._lock_path = manifest.path.with_name(locks.NAME)
 
     @classmethod
-    def find(cls, start: Path, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent) -> Self:
-        """The repository that ``start`` lies in.
+    def find(
+        cls,
+        start: Path,
+        flags: Mapping[str, Any] | None = None,
+        reporter: Reporter = silent,
+        bounded: bool = False,
+    ) -> Self:
+        """The repository that ``start`` lies in. ``bounded``: nobody has looked at what it names, so nothing of this
+        machine is read but the repository, and no private network is asked but those that the settings allow.
 
         Raises:
             ManifestError: it has no manifest, or one with faults; or settings that can't be.
         """
-        return cls(manifests.load(manifests.find(start)), Workbench.open(flags, reporter))
+        manifest = manifests.load(manifests.find(start))
+        reach = ANYWHERE
+        if bounded:
+            reach = Reach(settings.load(flags).network_list, (os.path.realpath(manifest.root),))
+        return cls(manifest, Workbench.open(flags, reporter, reach))
 
     def __enter__(self) -> Self:
         return self
@@ -213,14 +226,14 @@ class Repository:
     def urls(self, name: str) -> tuple[str, ...]:
         """The places that a dataset's references name as they are written, and as they were pinned."""
         [dataset] = self._chosen([name])
-        refs = [self._rooted_away(ref) for ref in dataset.refs] + [pin.ref for pin in self._lock.data[name].pins]
+        refs = [self.rooted_away(ref) for ref in dataset.refs] + [pin.ref for pin in self._lock.data[name].pins]
         return tuple(dict.fromkeys(place for ref in refs for place in ref.places))
 
     def alone(self, name: str, as_: str) -> dict[str, bytes]:
         """The files of a repository that has this dataset only, under another name, with its lock as far as that
         covers it. What lies in this repository is named by its place on this machine."""
         [dataset] = self._chosen([name])
-        moved = replace(dataset, refs=tuple(map(self._rooted_away, dataset.refs)))
+        moved = replace(dataset, refs=tuple(map(self.rooted_away, dataset.refs)))
         entry = {key: value for key, value in manifests.entry_digest_fields(moved).items() if key != "version"}
         files = {manifests.NAME: json.dumps({"gotdata": 1, "data": {as_: entry}}).encode()}
         known = self._lock.data.get(name)
@@ -229,7 +242,8 @@ class Repository:
             files |= {f"{FOLDER}/{path}": data for path, data in self._texts.files(name, known, as_)}
         return files
 
-    def _rooted_away(self, ref: Ref) -> Ref:
+    def rooted_away(self, ref: Ref) -> Ref:
+        """What lies in this repository, by its place on this machine."""
         inside = folder_of(ref.url)
         return ref if inside is None else replace(ref, url=(self._root / inside).as_uri())
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,18 @@ class Settings:
     bake_max_size: int = _setting(
         2 * 10**9, "bytes", "what `gotdata bake` may add to an image: all of it is pulled before a container starts"
     )
+    daemon: str = _setting("/run/gotdata/gotdata.sock", "path", "the socket of this machine's daemon")
+    networks: str = _setting(
+        "", "networks", "private networks that `bake` and `entrypoint` may ask all the same: 10.1.0.0/16, …"
+    )
     here: Mapping[str, str] = field(
         default_factory=dict,
         metadata={"help": "references that lie in folders of this machine: URL prefix = folder", "unit": "table"},
     )
+
+    @property
+    def network_list(self) -> tuple[str, ...]:
+        return tuple(self.networks.replace(",", " ").split())
 
     @property
     def store_path(self) -> Path:
@@ -111,6 +120,8 @@ def _converted(setting: Mapping[str, Any], value: Any) -> Any:
     if unit not in {"bytes", "number", "seconds"}:
         if not isinstance(value, str):
             raise ValueError("text is due")
+        for network in value.replace(",", " ").split() if unit == "networks" else ():
+            ip_network(network)
         return value
     number = parse_size(str(value)) if unit == "bytes" else _number(str(value), unit)
     if number < setting["least"]:

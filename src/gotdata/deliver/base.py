@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +52,7 @@ class Job:
         whole: fetches and verifies a file of the tree and opens it; the caller closes it.
         clear: takes away what an earlier ``up`` has put at the target. Called once, when its successor is ready.
         serving: what the processes of a mount are told, see ``fuse.spec``.
+        alone: the files of a repository with this dataset only, for who makes it appear in our place.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Job:
     whole: Callable[[int], Held]
     clear: Callable[[], None]
     serving: Callable[[], Any]
+    alone: Callable[[], Mapping[str, Any]]
     connections: int = 8
     reporter: Reporter = field(default=silent)
 
@@ -85,17 +92,17 @@ class Delivery(Protocol):
 
 
 def state_folder(root: Path) -> Path:
-    """``.gotdata/`` of a repository: receipts, logs, staging. It hides itself from git.
+    """``.gotdata/`` of a repository: receipts, logs, staging. It hides itself from git. Where this user can't write
+    there, because an image is read-only or another made it, it is a folder of their own.
 
     Raises:
         DeliveryError: a stranger's repository brought something else by that name, or links in it: what we write to
             them would go where they point, a shell's start-up file maybe.
     """
-    folder = root / ".gotdata"
-    # Deeper there are only datasets that are being copied, which may hold links of their own.
-    for place in (folder, *folder.glob("*"), *folder.glob("*/*")):
-        if place.is_symlink():
-            raise DeliveryError(f"{place} is a link: gotdata keeps its records there, and follows none; remove it")
+    folder = _records(root)
+    if folder.parent != root:
+        _claim(folder.parent)
+    _refuse_links(folder)
     folder.mkdir(exist_ok=True)
     ignore = folder / ".gitignore"
     if not ignore.exists():
@@ -103,19 +110,45 @@ def state_folder(root: Path) -> Path:
     return folder
 
 
+def _records(root: Path) -> Path:
+    beside = root / ".gotdata"
+    if sys.platform == "win32" or os.access(beside if beside.is_dir() else root, os.W_OK):
+        return beside
+    name = sha256(os.fsencode(root)).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"gotdata-{os.getuid()}", name)
+
+
+def _claim(folder: Path) -> None:
+    """Makes a folder that is ours alone, where others may have been first."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise DeliveryError(f"{folder} is not this user's own folder: gotdata keeps its records there; remove it")
+
+
+def _refuse_links(folder: Path) -> None:
+    # Deeper there are only datasets that are being copied, which may hold links of their own.
+    for place in (folder, *folder.glob("*"), *folder.glob("*/*")):
+        if place.is_symlink():
+            raise DeliveryError(f"{place} is a link: gotdata keeps its records there, and follows none; remove it")
+
+
 class Receipts:
-    """The receipts of one repository, a file each."""
+    """The receipts of one repository, a file each. Those that came with an image which this user can't change count,
+    until there is another of theirs."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._folder = root / ".gotdata" / "receipts"
+        self._folder = _records(root) / "receipts"
 
     def all(self) -> dict[str, Receipt]:
         """By dataset. A receipt that can't be read is an error: what it stands for could not be undone."""
-        if not self._folder.is_dir():
-            return {}
-        state_folder(self._root)
-        return {path.stem: self._load(path) for path in sorted(self._folder.glob("*.json"))}
+        found: dict[str, Receipt] = {}
+        for folder in dict.fromkeys((self._root / ".gotdata" / "receipts", self._folder)):
+            if folder.is_dir():
+                _refuse_links(folder.parent)
+                found |= {path.stem: self._load(path) for path in sorted(folder.glob("*.json"))}
+        return found
 
     def _load(self, path: Path) -> Receipt:
         try:

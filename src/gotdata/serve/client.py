@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from gotdata.deliver.base import Job, Receipt, clear_way, make_way
 from gotdata.errors import DeliveryError, GotdataError, NotFound
 from gotdata.outcome import State
 
-SOCKET = Path("/run/gotdata/gotdata.sock")
 _PATIENCE = 660.0
 """Seconds: somebody else's listing may have to be made first."""
 
@@ -58,14 +57,27 @@ class Shared:
 
     name = "volume"
 
-    def __init__(self, path: Path = SOCKET) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
 
+    def there(self) -> bool:
+        return self._path.exists()
+
     def refusal(self) -> str:
-        if not self._path.exists():
+        if not self.there():
             return "no daemon runs here (`gotdata daemon`, by the operator)"
         try:
             ask(self._path, "GET", "/health")
+        except GotdataError as error:
+            return str(error)
+        return ""
+
+    def may(self, places: Sequence[str], target: Path) -> str:
+        """Why the daemon would not make this appear; empty where it would."""
+        if refusal := self.refusal():
+            return refusal
+        try:
+            ask(self._path, "POST", "/may", {"target": str(target), "places": places})
         except GotdataError as error:
             return str(error)
         return ""

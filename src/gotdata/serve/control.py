@@ -35,6 +35,13 @@ class Up(msgspec.Struct, forbid_unknown_fields=True):
     files: dict[str, bytes]
 
 
+class May(msgspec.Struct, forbid_unknown_fields=True):
+    """``places`` as ``model.Ref`` has them."""
+
+    target: str
+    places: list[str]
+
+
 class Down(msgspec.Struct, forbid_unknown_fields=True):
     target: str
     lazy: bool = False
@@ -51,6 +58,7 @@ class Control:
             "GET /health": self._health,
             "GET /metrics": self._show,
             "GET /volumes": self._volumes,
+            "POST /may": self._may,
             "POST /up": self._up,
             "POST /down": self._down,
         }
@@ -65,6 +73,12 @@ class Control:
     def _volumes(self, request: Request) -> Response:
         _only_root(request)
         return answer(self._node.volumes())
+
+    def _may(self, request: Request) -> Response:
+        asked = msgspec.json.decode(request.body, type=May)
+        binding.check_namespace(request.pid)
+        self._node.judge(who(request.uid), tuple(asked.places), root=str(_place(asked.target)))
+        return answer({})
 
     def _up(self, request: Request) -> Response:
         asked = msgspec.json.decode(request.body, type=Up)

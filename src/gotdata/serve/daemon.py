@@ -17,6 +17,7 @@ from gotdata import policy
 from gotdata.errors import DeliveryError
 from gotdata.fuse.keeper import Keeper
 from gotdata.fuse.log import Log
+from gotdata.serve.budget import EVERY
 from gotdata.serve.control import BODY_LIMIT, Control
 from gotdata.serve.docker import Plugin
 from gotdata.serve.metrics import Metrics
@@ -81,7 +82,8 @@ class Daemon:
             log(f"ready: {self.places.control}" + (f", Docker's volume driver {self.plugin}" if self.plugin else ""))
             ready()
             _notify("READY=1")
-            ended.wait()
+            while not ended.wait(EVERY):
+                node.count()
             _notify("STOPPING=1")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from gotdata.errors import NotFound
 from gotdata.serve.mounts import Mounts
 from gotdata.serve.node import LocalNode
 
@@ -43,12 +45,15 @@ class Metrics:
         yield "# HELP gotdata_server_restarts_total servers started for mounts that stood already"
         yield "# TYPE gotdata_server_restarts_total counter"
         yield f"gotdata_server_restarts_total {self._mounts.restarts}"
-        counted = {key: self._mounts.counted(key) for key in sorted(one.name for one in kept)}
+        tallies = {}
+        for one in kept:
+            with suppress(NotFound):
+                tallies[one.name] = self._mounts.tally(one.name)
         for name, help in _COUNTERS.items():
             yield f"# HELP gotdata_{name}_total {help}"
             yield f"# TYPE gotdata_{name}_total counter"
-            for key, counters in counted.items():
-                yield f'gotdata_{name}_total{{mount="{key}"}} {counters[name]}'
+            for key, tally in tallies.items():
+                yield f'gotdata_{name}_total{{mount="{key}"}} {getattr(tally, name)}'
 
 
 def _gauge(name: str, help: str, value: int) -> Iterator[str]:

@@ -12,10 +12,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 
-from gotdata.errors import DeliveryError, GotdataError
+from gotdata.errors import GotdataError, NotFound
 from gotdata.fuse import launch, mounting
 from gotdata.fuse.keeper import Keeper, Kept
+from gotdata.fuse.ledger import Tally
 from gotdata.fuse.log import Log
+from gotdata.fuse.spare import Spare
 from gotdata.fuse.spec import Spec
 
 if sys.platform != "linux":
@@ -23,6 +25,8 @@ if sys.platform != "linux":
 
 _AGAIN = 5.0
 """Seconds until a server that died too often, or a mount that is in use, is looked at again."""
+OPENS, FETCHES = "gotdata.wire_trees:held", "gotdata.wire_trees:fetching"
+"""How the processes of a mount make its tree: code, never taken from anyone."""
 _DEATHS, _MINUTE = 5, 60.0
 
 
@@ -38,7 +42,7 @@ class Mounts:
         self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_DEATHS))
         self._due: dict[str, float] = {}
         self.restarts = 0
-        self._spare = launch.Spare()
+        self._spare = Spare(OPENS)
         self._end, self._wake = os.pipe()
         self._watching = threading.Thread(target=self._watch, name="mounts", daemon=True)
 
@@ -67,6 +71,19 @@ class Mounts:
 
     def kept(self) -> list[Kept]:
         return self._keeper.list()
+
+    def tally(self, key: str, allow: int | None = None) -> Tally:
+        """What was read and fetched of a mount. ``allow``: so many bytes more may be.
+
+        Raises:
+            NotFound: it does not stand.
+        """
+        fuse, ledger, _ = self._keeper.take(key)
+        os.close(fuse)
+        with contextlib.closing(ledger):
+            if allow is not None:
+                ledger.allow(allow)
+            return ledger.tally()
 
     def up(self, key: str, spec: Spec) -> Path:
         """Mounts where that isn't done yet. Its caller holds ``key`` already.
@@ -172,9 +189,3 @@ class Mounts:
         except (GotdataError, OSError) as error:
             self._log(f"{key}: can't be served: {error}; tried again in {_AGAIN:g} s")
             self._due[key] = time.monotonic() + _AGAIN
-
-
-def check_root() -> None:
-    """Raises DeliveryError."""
-    if os.geteuid() != 0:
-        raise DeliveryError("the daemon mounts for others, which only root may: run it as root, or as its unit does")

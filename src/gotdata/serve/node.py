@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,8 @@ from gotdata.paths import redact, remote_path
 from gotdata.policy import Grant, Who
 from gotdata.serve import scratch
 from gotdata.serve.base import Volume
-from gotdata.serve.mounts import Mounts
+from gotdata.serve.budget import Budget
+from gotdata.serve.mounts import FETCHES, OPENS, Mounts
 from gotdata.serve.options import Asked, check_name, handed, judged
 from gotdata.serve.order import Found, Order, Places, Prepare
 from gotdata.serve.records import Hold, Record, Records
@@ -30,9 +31,6 @@ from gotdata.settings import Settings
 
 if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
-
-_OPENS, _FETCHES = "gotdata.wire_trees:held", "gotdata.wire_trees:fetching"
-"""Code: never taken from anyone."""
 
 
 class LocalNode:
@@ -46,17 +44,25 @@ class LocalNode:
         self._records = Records(places)
         self._names: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._table = threading.Lock()
-        self._keys = {hold.key for hold in self._records.holds()}
+        self._held = {hold.key: hold for hold in self._records.holds()}
 
     def begin(self, mounts: Mounts) -> None:
         """Takes over what an earlier daemon left."""
         self._mounts = mounts
+        self._budget = Budget(self._places.state / "budget.json", mounts.tally)
         self._records.tidy()
         scratch.sweep(self._places.scratch)
         mounts.begin()
 
     def held(self, key: str) -> bool:
-        return key in self._keys
+        return key in self._held
+
+    def count(self) -> None:
+        """Holds mounts to what their rules allow in a day."""
+        with self._table:
+            limited = [(hold.key, hold.rule, hold.bytes_a_day) for hold in self._held.values() if hold.bytes_a_day]
+        if limited:
+            self._budget.count(limited)
 
     def create(
         self,
@@ -76,7 +82,7 @@ class LocalNode:
                     raise DeliveryError(f"there is a volume '{name}' with other options; remove it, or name another")
                 return self.volume(name)
             asked = judged(options) if files is None else handed(files)
-            judge = partial(self._judge, who, manifest=asked.manifest, root=root, size=asked.scratch)
+            judge = partial(self.judge, who, manifest=asked.manifest, root=root, size=asked.scratch)
             grant = judge(asked.urls)
             if asked.scratch and (refusal := scratch.refusal()):
                 raise DeliveryError(f"scratch={options['scratch']} can't be had: {refusal}")
@@ -103,7 +109,8 @@ class LocalNode:
         reach = msgspec.to_builtins(grant.reach)
         return self._prepare(Order(str(folder), str(self._settings.store_path), reach, asked.manifest, asked.dataset))
 
-    def _judge(self, who: Who, urls: tuple[str, ...], manifest: str, root: str, size: int) -> Grant:
+    def judge(self, who: Who, urls: tuple[str, ...], manifest: str = "", root: str = "", size: int = 0) -> Grant:
+        """What the operator's rules say now. Raises PolicyError."""
         return self._rules().judge(policy.Asked(who, urls, "volume", root, manifest, size))
 
     def remove(self, name: str) -> None:
@@ -144,17 +151,17 @@ class LocalNode:
             record = self._records.volume(name)
             who = msgspec.convert(record.who, Who)
             manifest = record.options.get("manifest", "")
-            grant = self._judge(who, record.found.urls, manifest, record.root, record.scratch)
+            grant = self.judge(who, record.found.urls, manifest, record.root, record.scratch)
             key = _key(record.found, grant)
-            hold = self._records.hold(name, holder) or Hold(name, holder, key, bool(record.scratch))
-            if hold.key != key:
+            hold = Hold(name, holder, key, bool(record.scratch), grant.rule, grant.bytes_a_day)
+            if self._records.hold(name, holder) not in (None, hold):
                 self.unmount(name, holder)
-                hold = replace(hold, key=key)
             self._records.take(hold)
             with self._table:
-                self._keys.add(key)
+                self._held[key] = hold
             try:
                 lower = self._mounts.up(key, self._spec(key, record.found, grant))
+                self.count()
                 if hold.scratch:
                     return scratch.up(lower, self._records.scratch(hold), record.scratch)
                 return lower
@@ -168,8 +175,8 @@ class LocalNode:
         return Spec(
             dataset=redact(found.reference),
             log=str(self._mounts.log(key)),
-            opens=_OPENS,
-            fetches=_FETCHES,
+            opens=OPENS,
+            fetches=FETCHES,
             arguments={**found.arguments, "name": found.snapshot[:12]},
             mtime=found.mtime,
             bytes=found.bytes,
@@ -193,7 +200,7 @@ class LocalNode:
             scratch.down(self._records.scratch(hold))
         self._records.drop(hold)
         with self._table:
-            self._keys = {other.key for other in self._records.holds()}
+            self._held = {other.key: other for other in self._records.holds()}
         self._mounts.release(hold.key)
 
     def _alone(self, name: str) -> threading.RLock:

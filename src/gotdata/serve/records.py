@@ -43,14 +43,15 @@ class Hold:
 
     Attributes:
         key: of the shared mount.
-        target: a folder onto which the daemon has bound it; empty where the holder does so.
+        rule: the policy's, by which it was granted, and the bytes a day that it allows; 0: no limit.
     """
 
     volume: str
     holder: str
     key: str
     scratch: bool = False
-    target: str = ""
+    rule: str = ""
+    bytes_a_day: int = 0
 
 
 class Records:
