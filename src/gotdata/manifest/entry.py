@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gotdata.errors import ManifestError
 from gotdata.manifest.keys import KEYS, NAME, VERSION
-from gotdata.manifest.reading import Reading, kind
+from gotdata.manifest.reading import Reading, check_format, document, kind
 from gotdata.manifest.reference import folder_of
-from gotdata.manifest.text import Mapping, Node, Problem, Scalar, parse
+from gotdata.manifest.text import Mapping, Node, Problem, Scalar
 from gotdata.model import Ref
 from gotdata.paths import fold, shown, target_path
-
-PROBLEMS_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +43,7 @@ def read(text: str, path: str = "gotdata.yml") -> dict[str, Dataset]:
     Raises:
         ManifestError: all that is wrong, a line each: ``path:line:column: what, and what to do``.
     """
-    reading = Reading()
-    try:
-        found = _manifest(reading, parse(text.removeprefix("\ufeff")))
-        problems = reading.problems
-    except Problem as problem:  # what was found until there may only follow from it
-        problems = [problem]
-    if not problems:
-        return found
-    problems.sort(key=lambda problem: (problem.line, problem.column))
-    lines = [f"{path}:{problem.line}:{problem.column}: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
-    if len(problems) > PROBLEMS_SHOWN:
-        lines.append(f"{path}: and {len(problems) - PROBLEMS_SHOWN} more")
-    raise ManifestError("\n".join(lines))
+    return document(text, path, _manifest)
 
 
 def _manifest(reading: Reading, root: Node | None) -> dict[str, Dataset]:
@@ -68,20 +52,10 @@ def _manifest(reading: Reading, root: Node | None) -> dict[str, Dataset]:
     if not isinstance(root, Mapping):
         raise Problem(root.line, root.column, "this is no manifest: it begins with 'gotdata: 1', then 'data:'")
     top = dict(reading.keys(root, {"gotdata": (), "data": ("datasets", "dataset", "sources")}))
-    _check_format(reading, root, top.get("gotdata"))
+    check_format(reading, root, top.get("gotdata"), VERSION)
     entries = _entries(reading, top["data"]) if "data" in top else {}
     _check_targets(reading, entries)
     return {name: dataset for name, (_, dataset) in entries.items()}
-
-
-def _check_format(reading: Reading, root: Node, node: Node | None) -> None:
-    number = re.fullmatch(r"[1-9][0-9]{0,8}", node.text) if isinstance(node, Scalar) else None
-    if node is None:
-        reading.wrong(root, "the line 'gotdata: 1' is missing: it says which format this is")
-    elif not number:
-        reading.wrong(node, "the format is a number: gotdata: 1")
-    elif int(number[0]) > VERSION:
-        raise Problem(node.line, node.column, f"format {number[0]} is newer than this gotdata: update it")
 
 
 def _entries(reading: Reading, node: Node) -> dict[str, tuple[Node, Dataset]]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from gotdata.errors import ManifestError
-from gotdata.manifest.text import Mapping, Node, Problem, Scalar, Sequence
+from gotdata.manifest.text import Mapping, Node, Problem, Scalar, Sequence, parse
 from gotdata.paths import shown
+
+PROBLEMS_SHOWN = 50
+T = TypeVar("T")
 
 
 class Reading:
@@ -62,6 +67,38 @@ class Reading:
         if isinstance(node, Sequence) and not node.items:
             raise ManifestError("an empty list: give a value, or take the line out")
         return node.items if isinstance(node, Sequence) else (node,)
+
+
+def document(text: str, path: str, read: Callable[[Reading, Node | None], T]) -> T:
+    """What ``read`` makes of a text.
+
+    Raises:
+        ManifestError: all that is wrong, a line each: ``path:line:column: what, and what to do``.
+    """
+    reading = Reading()
+    try:
+        found = read(reading, parse(text.removeprefix("\ufeff")))
+        problems = reading.problems
+    except Problem as problem:  # what was found until there may only follow from it
+        problems = [problem]
+    if not problems:
+        return found
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    lines = [f"{path}:{problem.line}:{problem.column}: {problem}" for problem in problems[:PROBLEMS_SHOWN]]
+    if len(problems) > PROBLEMS_SHOWN:
+        lines.append(f"{path}: and {len(problems) - PROBLEMS_SHOWN} more")
+    raise ManifestError("\n".join(lines))
+
+
+def check_format(reading: Reading, root: Node, node: Node | None, newest: int) -> None:
+    """``node`` is the value of ``gotdata:``."""
+    number = re.fullmatch(r"[1-9][0-9]{0,8}", node.text) if isinstance(node, Scalar) else None
+    if node is None:
+        reading.wrong(root, "the line 'gotdata: 1' is missing: it says which format this is")
+    elif not number:
+        reading.wrong(node, "the format is a number: gotdata: 1")
+    elif int(number[0]) > newest:
+        raise Problem(node.line, node.column, f"format {number[0]} is newer than this gotdata: update it")
 
 
 def kind(node: Node) -> str:
