@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ if sys.platform != "linux":
 
 from gotdata.errors import DeliveryError
 from gotdata.fuse import launch, mounting
+from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.spec import Spec
 from gotdata.testing.trees import MemoryTree
 
@@ -41,6 +43,12 @@ class Mounted:
 
     def log(self) -> str:
         return Path(self.spec.log).read_text()
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with contextlib.closing(Ledger.create()) as ledger:
+        yield ledger
 
 
 @pytest.fixture(scope="session")

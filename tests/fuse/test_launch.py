@@ -23,6 +23,7 @@ if sys.platform != "linux":
     pytest.skip("mounts need Linux", allow_module_level=True)
 
 from gotdata.fuse import launch, mounting, spec
+from gotdata.fuse.ledger import Ledger
 
 if TYPE_CHECKING:
     from conftest import Mounted
@@ -228,19 +229,21 @@ def test_a_foreign_process_of_that_number_is_left_alone(mounted: Callable[..., M
     ended(mount.pid)
 
 
-def test_another_server_takes_over_where_one_was_killed(root: None, planted: Callable[..., Mounted]) -> None:
+def test_another_server_takes_over_where_one_was_killed(
+    root: None, planted: Callable[..., Mounted], ledger: Ledger
+) -> None:
     """Whoever holds the descriptor can do that: a reader of the killed server gets its bytes from the next."""
     mount = planted({"big": BIG})
     fuse = mounting.mount(mount.point)
     with mount.tree.gate():
-        first = spawn(mount, fuse, "False")
+        first = spawn(mount, fuse, ledger)
         # A process: in a thread of ours, the next fork's child would close its file, and wait for an answer to that.
         reader = subprocess.Popen(["cat", mount.point / "big"], stdout=subprocess.PIPE)
         while not Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text():
             os.sched_yield()  # it has asked a worker, so the READ is with it
         first.kill()
         first.wait()
-    second = spawn(mount, fuse, "True")
+    second = spawn(mount, fuse, ledger)
     os.close(fuse)
     try:
         assert reader.communicate(timeout=20)[0] == BIG
@@ -250,15 +253,17 @@ def test_another_server_takes_over_where_one_was_killed(root: None, planted: Cal
         second.kill()  # or the reader of a failed test would wait for ever
 
 
-def spawn(mount: Mounted, fuse: int, resume: str) -> subprocess.Popen[bytes]:
+def spawn(mount: Mounted, fuse: int, ledger: Ledger) -> subprocess.Popen[bytes]:
     program = (
         "import sys; from gotdata.fuse import spec; from gotdata.fuse.connection import Connection;"
-        "from gotdata.fuse.log import Log; from gotdata.fuse.server import Server;"
+        "from gotdata.fuse.ledger import Ledger; from gotdata.fuse.log import Log;"
+        "from gotdata.fuse.server import Server;"
         "told = spec.read(sys.argv[1].encode()); tree = spec.tree(told.opens, told.arguments);"
-        f"Server(Connection({fuse}), tree, told, Log(), lambda: print('ready', flush=True), {resume}).run()"
+        f"ready = lambda: print('ready', flush=True); ledger = Ledger({ledger.fd});"
+        f"Server(Connection({fuse}), ledger, tree, told, Log(), ready).run()"
     )
     command = [sys.executable, "-c", program, spec.write(mount.spec).decode()]
-    process = subprocess.Popen(command, pass_fds=(fuse,), stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, pass_fds=(fuse, ledger.fd), stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process.stdout as said:
         assert said.readline() == b"ready\n"

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 import pytest
 
-from gotdata.errors import StoreError
+from gotdata.errors import PolicyError, StoreError
 from gotdata.fuse.log import Log
+
+if sys.platform != "linux":
+    pytest.skip("the meter counts in a ledger, which needs Linux", allow_module_level=True)
+
+from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.meter import Meter
 
 
@@ -50,24 +56,35 @@ def test_an_unexpected_error_leaves_its_traceback_indented(capsys: pytest.Captur
     assert all(line.startswith("    ") for line in trace)
 
 
-def test_the_meter_warns_once_and_names_the_process(capsys: pytest.CaptureFixture[str]) -> None:
-    meter = Meter("cells", warn=100, limit=0, log=Log())
+def test_the_meter_warns_once_and_names_the_process(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    meter = Meter("cells", warn=100, limit=0, ledger=ledger, log=Log())
     for _ in range(4):
         meter.count(50, os.getpid())
     (line,) = capsys.readouterr().err.splitlines()
     assert f"process {os.getpid()} (" in line
 
 
-def test_the_meter_counts_each_process_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    meter = Meter("cells", warn=100, limit=0, log=Log())
+def test_the_meter_counts_each_process_by_itself(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    meter = Meter("cells", warn=100, limit=0, ledger=ledger, log=Log())
     for pid in (2**22 + 1, 2**22 + 2, 2**22 + 3):
         meter.count(100, pid)
     assert capsys.readouterr().err == ""
 
 
-def test_the_meter_refuses_what_is_above_its_limit_and_nothing_else() -> None:
-    meter = Meter("cells", warn=0, limit=100, log=Log())
+def test_the_meter_refuses_what_is_above_its_limit_and_nothing_else(ledger: Ledger) -> None:
+    meter = Meter("cells", warn=0, limit=100, ledger=ledger, log=Log())
     meter.count(60, 1)
     with pytest.raises(StoreError, match="60 bytes were fetched for this mount, and max_fetch is 100"):
         meter.count(50, 1)
     meter.count(40, 1)
+
+
+def test_the_meter_heeds_what_the_operator_allows(ledger: Ledger) -> None:
+    meter = Meter("cells", warn=0, limit=0, ledger=ledger, log=Log())
+    meter.count(60, 1)
+    ledger.allow(40)
+    meter.count(40, 1)
+    with pytest.raises(PolicyError, match=r"cells: 100 bytes were fetched.*the operator's policy allows no more"):
+        meter.count(1, 1)
+    ledger.allow(None)
+    meter.count(1, 1)

@@ -22,6 +22,7 @@ if sys.platform != "linux":
     pytest.skip("mounts need Linux", allow_module_level=True)
 
 from gotdata.fuse import mounting
+from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.opens import Opens
 from gotdata.testing.trees import MemoryTree
 
@@ -69,58 +70,76 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def opens(kernel: Kernel) -> Opens:
-    return Opens(kernel, passthrough=True)  # type: ignore[arg-type]
+def opens(kernel: Kernel, ledger: Ledger) -> Opens:
+    ledger.greet(45, protocol.Init.PASSTHROUGH)
+    return Opens(kernel, ledger)  # type: ignore[arg-type]
 
 
 def test_a_whole_file_is_handed_through_and_let_go_at_the_last_release(opens: Opens, kernel: Kernel) -> None:
-    assert opens.open(5, Held(whole=True)) == handed(1)
-    assert opens.open(5, None) == handed(1)
-    opens.release(5)
+    assert opens.open(2, 5, Held(whole=True)) == handed(1)
+    assert opens.open(4, 5, None) == handed(1)
+    opens.release(6, 5)
     assert kernel.backing == {1: 77}
-    opens.release(5)
+    opens.release(8, 5)
     assert kernel.backing == {}
     assert 5 not in opens
 
 
 def test_a_file_that_becomes_whole_switches_when_nobody_has_it_open(opens: Opens) -> None:
-    assert opens.open(5, Held(whole=False)) == CACHED
-    assert opens.open(5, Held(whole=True)) == CACHED
-    opens.release(5)
-    assert opens.open(5, Held(whole=True)) == CACHED
-    opens.release(5)
-    opens.release(5)
-    assert opens.open(5, Held(whole=True)) == handed(1)
+    assert opens.open(2, 5, Held(whole=False)) == CACHED
+    assert opens.open(4, 5, Held(whole=True)) == CACHED
+    opens.release(6, 5)
+    assert opens.open(8, 5, Held(whole=True)) == CACHED
+    opens.release(10, 5)
+    opens.release(12, 5)
+    assert opens.open(14, 5, Held(whole=True)) == handed(1)
+
+
+def test_what_a_server_that_died_had_open_stays_as_it_is(opens: Opens, kernel: Kernel, ledger: Ledger) -> None:
+    assert opens.open(2, 5, Held(whole=True)) == handed(1)
+    assert opens.open(4, 6, Held(whole=False)) == CACHED
+    with contextlib.closing(Ledger(os.dup(ledger.fd))) as read_again:
+        after = Opens(kernel, read_again)  # type: ignore[arg-type]
+        assert after.open(6, 5, None) == handed(1)
+        assert after.open(8, 6, Held(whole=True)) == CACHED
+        assert kernel.backing == {1: 77}
+        after.release(10, 5)
+        after.release(12, 5)
+        assert kernel.backing == {}
 
 
 def test_a_file_in_place_is_never_handed_over(opens: Opens, kernel: Kernel) -> None:
-    assert opens.open(5, Held(whole=False, in_place=True)) == CACHED
+    assert opens.open(2, 5, Held(whole=False, in_place=True)) == CACHED
     assert kernel.given == 0
 
 
 @pytest.mark.parametrize("refusal", [errno.EPERM, errno.ELOOP, errno.ENOTTY])
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_kernel_that_takes_no_files_is_told_to_open_without_us(refusal: int, whole: bool) -> None:
-    opens = Opens(Kernel(refusal), passthrough=True)  # type: ignore[arg-type]
-    assert opens.open(5, Held(whole)) == errno.ENOSYS
-    assert opens.open(6, Held(whole=True)) == errno.ENOSYS
+def test_a_kernel_that_takes_no_files_is_told_to_open_without_us(refusal: int, whole: bool, ledger: Ledger) -> None:
+    ledger.greet(45, protocol.Init.PASSTHROUGH)
+    opens = Opens(Kernel(refusal), ledger)  # type: ignore[arg-type]
+    assert opens.open(2, 5, Held(whole)) == errno.ENOSYS
+    assert opens.open(4, 6, Held(whole=True)) == errno.ENOSYS
     assert 5 not in opens
+    # The next server gives the same answer, whatever it is allowed to: the kernel may still ask, and never releases.
+    assert Opens(Kernel(), ledger).open(6, 5, Held(whole)) == errno.ENOSYS  # type: ignore[arg-type]
 
 
 def test_a_file_that_can_not_be_handed_over_though_others_can(opens: Opens, kernel: Kernel) -> None:
-    assert opens.open(5, Held(whole=True)) == handed(1)
+    assert opens.open(2, 5, Held(whole=True)) == handed(1)
     kernel.refusal = errno.ENOMEM
-    assert opens.open(6, Held(whole=True)) == CACHED
+    assert opens.open(4, 6, Held(whole=True)) == CACHED
 
 
-def test_a_kernel_without_passthrough() -> None:
-    opens = Opens(Kernel(), passthrough=False)  # type: ignore[arg-type]
-    assert opens.open(5, Held(whole=True)) == errno.ENOSYS
+def test_a_kernel_without_passthrough(ledger: Ledger) -> None:
+    ledger.greet(31, 0)
+    opens = Opens(Kernel(), ledger)  # type: ignore[arg-type]
+    assert opens.open(2, 5, Held(whole=True)) == errno.ENOSYS
 
 
 def test_a_release_that_belongs_to_no_open_is_ignored(opens: Opens) -> None:
-    opens.release(5)
-    assert opens.open(5, Held(whole=False)) == CACHED
+    opens.release(2, 5)
+    assert opens.open(4, 5, Held(whole=False)) == CACHED
 
 
 def held_open(point: Path) -> int:

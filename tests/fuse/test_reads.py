@@ -13,7 +13,6 @@ from gotdata.errors import GotdataError, StoreError, UpstreamChanged
 from gotdata.fuse import protocol
 from gotdata.fuse.link import Mark, Reply, Request
 from gotdata.fuse.log import Log
-from gotdata.fuse.meter import Meter
 from gotdata.model import BLOCK, Kind, Node, Span
 
 if sys.platform != "linux":
@@ -21,6 +20,8 @@ if sys.platform != "linux":
 
 from gotdata.fuse import reads
 from gotdata.fuse.files import Files
+from gotdata.fuse.ledger import Ledger
+from gotdata.fuse.meter import Meter
 from gotdata.fuse.reads import Reads
 
 SIZE = 3 * BLOCK + 7
@@ -85,11 +86,11 @@ def zeros(span: Span) -> bytes:
 
 
 class Bench:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
         self.connection, self.tree, self.asked, self.now = Connection(), Tree(), list[Request](), 100.0
         files = Files("cells", self.tree, 10)  # type: ignore[arg-type]
-        meter = Meter("cells", 0, 0, Log())
-        self.reads = Reads(self.connection, files, meter, Log(), 60.0, self.asked.append)  # type: ignore[arg-type]
+        meter = Meter("cells", 0, 0, ledger, Log())
+        self.reads = Reads(self.connection, files, meter, ledger, Log(), 60.0, self.asked.append)  # type: ignore[arg-type]
         self.reads._pool = Pool()  # type: ignore[assignment]
         monkeypatch.setattr(reads.time, "monotonic", lambda: self.now)
 
@@ -99,8 +100,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(monkeypatch)
+def bench(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> Bench:
+    return Bench(monkeypatch, ledger)
 
 
 @pytest.mark.parametrize(

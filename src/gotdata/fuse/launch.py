@@ -9,14 +9,22 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from gotdata.errors import DeliveryError
+import msgspec
+
+from gotdata.errors import DeliveryError, NotFound
 from gotdata.fuse import mounting
+from gotdata.fuse.keeper import Keeper
+from gotdata.fuse.ledger import Ledger
+from gotdata.fuse.spare import Spare
 from gotdata.fuse.spec import Spec, pipe
 
 if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
+
+import socket
 
 _START = 60.0
 _END = 10.0
@@ -36,7 +44,8 @@ def start(spec: Spec, target: str | Path) -> int:
         raise DeliveryError(f"{target} is already mounted; `gotdata down` takes it away")
     with io.FileIO(mounting.mount(target), "r") as fuse:
         try:
-            pid = _spawn(spec, fuse, mounting.place(target))
+            pid = _spawn(spec, mounting.place(target), fuse)
+            _reach(spec, target)
         except BaseException:
             mounting.unmount(target, lazy=True)
             raise
@@ -81,32 +90,137 @@ def heal(target: str | Path) -> bool:
     return dead
 
 
-def _spawn(spec: Spec, fuse: io.FileIO, point: str) -> int:
+def start_kept(keeper: Keeper, name: str, spec: Spec, target: str | Path, spare: Spare | None = None) -> int:
+    """As ``start``, with a keeper that holds the mount: it outlives its server. Where the keeper has ``name`` already,
+    or one step fails, nothing is left mounted, held or running."""
+    heal(target)
+    if mounting.is_mounted(target):
+        raise DeliveryError(f"{target} is already mounted")
+    point = mounting.place(target)
+    fuse = mounting.mount(target)
+    ledger = Ledger.create()
+    try:
+        keeper.hold(name, fuse, ledger.fd, note(spec, point))
+        try:
+            pid = _serve(keeper, name, spare)
+            _reach(spec, point)
+        except BaseException:
+            with contextlib.suppress(NotFound):
+                keeper.drop(name)
+            raise
+    except BaseException:
+        mounting.unmount(target, lazy=True)
+        raise
+    finally:
+        os.close(fuse)
+        ledger.close()
+    mounting.raise_read_ahead(target)
+    return pid
+
+
+def serve_kept(keeper: Keeper, name: str, spare: Spare | None = None) -> int:
+    """A new server for a mount that a keeper holds, in place of the one that serves it now, if any. Its users wait
+    meanwhile, and notice nothing else. Gives the server's id.
+
+    Raises:
+        DeliveryError: what is missing, or the last lines of the log. The mount is held further.
+    """
+    _end(keeper, name)
+    return _serve(keeper, name, spare)
+
+
+def stop_kept(keeper: Keeper, name: str, target: str | Path, lazy: bool = False) -> None:
+    """Unmounts, waits for the server's end, and has the keeper let go. Nothing to do is no error. ``lazy``: does not
+    wait for those who still use it; the keeper lets go after them.
+
+    Raises:
+        DeliveryError: it is in use (then ``mounting.Busy``, naming by whom), or may not be unmounted.
+    """
+    mounting.unmount(target, lazy=lazy)
+    if lazy:
+        return
+    with contextlib.suppress(NotFound):
+        _end(keeper, name, _END)
+        keeper.drop(name)
+
+
+def note(spec: Spec, point: str) -> bytes:
+    """What the keeper remembers of a mount that this module made."""
+    return msgspec.json.encode({"point": point, "spec": spec})
+
+
+def told(note: bytes) -> tuple[Spec, str]:
+    """What ``note`` was given: the spec, and where it is mounted."""
+    known = msgspec.json.decode(note, type=_Note)
+    return known.spec, known.point
+
+
+class _Note(msgspec.Struct):
+    point: str
+    spec: Spec
+
+
+def _end(keeper: Keeper, name: str, patience: float = 0.0) -> None:
+    """Ends the server of a mount, which is given some time to end by itself."""
+    pid = keeper.server(name)
+    if not pid:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    with io.FileIO(process) as process_end:
+        # Still there: so that number is no other process's.
+        if keeper.server(name) == pid and not select.select([process_end], [], [], patience)[0]:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process_end], [], [])
+
+
+def _serve(keeper: Keeper, name: str, spare: Spare | None) -> int:
+    tie, fuse, ledger, known = keeper.serve(name)
+    with tie, io.FileIO(fuse) as device, io.FileIO(ledger) as counts:
+        spec, point = told(known)
+        return _spawn(spec, point, device, [counts, tie], spare)
+
+
+def _spawn(
+    spec: Spec, point: str, fuse: io.FileIO, kept: Sequence[io.FileIO | socket.socket] = (), spare: Spare | None = None
+) -> int:
     read, write = os.pipe()
     fd = os.open(spec.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with io.FileIO(read) as answer, io.FileIO(write, "w") as ready, io.FileIO(fd, "a+") as log:
         begin = os.fstat(fd).st_size
         with io.FileIO(pipe(spec)) as told:
-            command = ["serve", str(fuse.fileno()), str(ready.fileno()), point]
-            first = subprocess.Popen(
-                [sys.executable, "-P", "-m", "gotdata.fuse", *command],
-                stdin=told,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                pass_fds=(fuse.fileno(), ready.fileno()),
-                start_new_session=True,
-            )
+            given = [each.fileno() for each in (fuse, ready, *kept)]
+            if not (kept and spare and spare.serve(point, [told.fileno(), log.fileno(), *given])):
+                _start(point, told, log, given)
         # Only the server has them now: neither we nor the kernel would else see its end.
-        fuse.close()
-        ready.close()
-        first.wait()  # it goes on in a child, so that nobody has to wait for it
+        for each in (fuse, ready, *kept):
+            each.close()
         pid = answer.read(32) if select.select([answer], [], [], _START)[0] else b""
-        with contextlib.suppress(OSError):
-            if pid:
-                os.statvfs(point)
-                return int(pid)
+        if pid:
+            return int(pid)
         log.seek(begin)
         # Without tracebacks, whose lines are indented.
         said = [line for line in log.read().decode(errors="replace").splitlines() if line[:1].strip()]
         raise DeliveryError(f"can't serve {point}: {'; '.join(said[-_LINES:]) or 'no answer'} (log: {spec.log})")
+
+
+def _reach(spec: Spec, point: str | Path) -> None:
+    try:
+        os.statvfs(point)
+    except OSError as error:
+        raise DeliveryError(f"{point} does not answer: {error.strerror} (log: {spec.log})") from error
+
+
+def _start(point: str, told: io.FileIO, log: io.FileIO, given: Sequence[int]) -> None:
+    fuse, ready, *kept = map(str, given)
+    subprocess.run(  # it goes on in a child, so that nobody has to wait for it
+        [sys.executable, "-P", "-m", "gotdata.fuse", "serve", fuse, ready, point, *kept],
+        stdin=told,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        pass_fds=given,
+        start_new_session=True,
+    )

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
-from gotdata.errors import StoreError
+from gotdata.errors import PolicyError, StoreError
+from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.log import Log
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.fuse needs Linux")
 
 _PROCESSES = 1024
 
 
 class Meter:
     """Counts bytes that were not in the store. ``warn`` bytes for one process give one line in the log; after ``limit``
-    bytes in all nothing more is fetched. 0: neither."""
+    bytes in all nothing more is fetched. 0: neither. Nor is there anything beyond the limit of the ledger."""
 
-    def __init__(self, dataset: str, warn: int, limit: int, log: Log) -> None:
-        self._dataset, self._warn, self._limit, self._log = dataset, warn, limit, log
-        self._fetched = 0
+    def __init__(self, dataset: str, warn: int, limit: int, ledger: Ledger, log: Log) -> None:
+        self._dataset, self._warn, self._limit, self._ledger, self._log = dataset, warn, limit, ledger, log
         self._processes: OrderedDict[int, int] = OrderedDict()
 
     def count(self, size: int, pid: int) -> None:
-        """Raises StoreError where ``size`` bytes more are too many."""
-        if self._limit and self._fetched + size > self._limit:
+        """Raises StoreError where ``size`` bytes more are too many; PolicyError where the operator says so."""
+        fetched = self._ledger.fetched
+        if self._limit and fetched + size > self._limit:
             raise StoreError(
-                f"{self._dataset}: {self._fetched} bytes were fetched for this mount, and max_fetch is {self._limit}; "
+                f"{self._dataset}: {fetched} bytes were fetched for this mount, and max_fetch is {self._limit}; "
                 "raise that setting, then `gotdata down` and `gotdata up`"
             )
-        self._fetched += size
+        if fetched + size > self._ledger.limit:
+            raise PolicyError(
+                f"{self._dataset}: {fetched} bytes were fetched for this mount, and the operator's policy allows no "
+                "more of them now; ask the operator, or try again when the day is over"
+            )
+        self._ledger.fetch(size)
         if self._warn:
             self._count(size, _process(pid))
 

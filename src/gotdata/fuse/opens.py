@@ -8,59 +8,54 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from dataclasses import dataclass
 
 from gotdata.fuse import protocol
 from gotdata.fuse.connection import Connection
+from gotdata.fuse.ledger import Ledger
 from gotdata.store.base import Held
 
 _NO_FILE = -1
 
 
-@dataclass(slots=True)
-class Inode:
-    count: int = 0
-    backing: int = 0
-    """The id by which the kernel knows the store's file; 0: through the cache."""
-
-
 class Opens:
-    """All inodes that are open. Where the kernel takes no backing files, OPEN is refused once with ENOSYS: then it
-    never asks again, nor says RELEASE, and small files open without a round trip."""
+    """All inodes that are open, as the ledger has them. Where the kernel takes no backing files, OPEN is refused once
+    with ENOSYS: then it never asks again, nor says RELEASE, and small files open without a round trip."""
 
-    def __init__(self, connection: Connection, passthrough: bool) -> None:
-        self._connection = connection
-        self._passthrough: bool | None = None if passthrough else False
-        self._inodes: dict[int, Inode] = {}
+    def __init__(self, connection: Connection, ledger: Ledger) -> None:
+        self._connection, self._ledger = connection, ledger
+        offered = ledger.flags & protocol.Init.PASSTHROUGH
+        self._passthrough = ledger.passthrough if offered else False
 
     def __contains__(self, node: int) -> bool:
-        return node in self._inodes
+        return node in self._ledger
 
-    def open(self, node: int, held: Held | None) -> bytes | int:
+    def open(self, unique: int, node: int, held: Held | None) -> bytes | int:
         """The answer to OPEN, or an errno. ``held`` is needed unless the inode is open already. Whoever sends the
-        answer and learns that nobody wants it calls ``release``."""
-        inode = self._inodes.get(node)
-        if inode is None:
+        answer and learns that nobody wants it calls ``refused``."""
+        ledger = self._ledger
+        if node in ledger:
+            ledger.open(unique, node)
+            backing = ledger.backing(node)
+        else:
             assert held is not None
             backing = self._back(held.fd if held.whole and not held.in_place else _NO_FILE)
             if self._passthrough is False:
                 return errno.ENOSYS
-            inode = self._inodes[node] = Inode(backing=backing)
-        inode.count += 1
-        if inode.backing:
-            return protocol.opened(protocol.Fopen.PASSTHROUGH, inode.backing)
+            ledger.open(unique, node, backing)
+        if backing:
+            return protocol.opened(protocol.Fopen.PASSTHROUGH, backing)
         return protocol.opened(protocol.Fopen.KEEP_CACHE)
 
-    def release(self, node: int) -> None:
-        inode = self._inodes.get(node)
-        if inode is None:
-            return
-        inode.count -= 1
-        if inode.count == 0:
-            del self._inodes[node]
-            if inode.backing:
-                with contextlib.suppress(OSError):  # the kernel may have let go of it with the whole connection
-                    self._connection.backing_close(inode.backing)
+    def release(self, unique: int, node: int) -> None:
+        self._close(self._ledger.release(unique, node))
+
+    def refused(self, node: int) -> None:
+        self._close(self._ledger.refused(node))
+
+    def _close(self, backing: int) -> None:
+        if backing:
+            with contextlib.suppress(OSError):  # the kernel may have let go of it with the whole connection
+                self._connection.backing_close(backing)
 
     def _back(self, fd: int) -> int:
         """Hands a file over; 0 where that can't be. The first answer that tells something decides for good: rights are
@@ -71,7 +66,7 @@ class Opens:
             backing = self._connection.backing_open(fd)
         except OSError as error:
             if self._passthrough is None and error.errno != errno.EBADF:
-                self._passthrough = False
+                self._passthrough = self._ledger.passthrough = False
             return 0
-        self._passthrough = True
+        self._passthrough = self._ledger.passthrough = True
         return backing

@@ -154,11 +154,12 @@ class Greeting(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The attributes that every entry of a mount shares."""
+    """The attributes that every entry of a mount shares. ``more``: permissions beside those of its kind."""
 
     uid: int
     gid: int
     mtime: int
+    more: int = 0
 
 
 def parse(buffer: memoryview) -> Request:
@@ -220,10 +221,10 @@ def interrupted(body: memoryview) -> int:
 
 def _attr(node: Node, owner: Owner) -> tuple[int, ...]:
     """One link, also to folders: `find` takes two for the promise that there is no folder inside."""
-    uid, gid, time = owner
+    uid, gid, time, more = owner
     return (
         *(node.id, node.size, (node.size + 511) // 512, time, time, time, 0, 0, 0),
-        *(mode(node), 1, uid, gid, 0, _BLOCK, 0),
+        *(mode(node) | more, 1, uid, gid, 0, _BLOCK, 0),
     )
 
 
@@ -238,10 +239,10 @@ def attributes(node: Node, owner: Owner) -> bytes:
 
 def statx(node: Node, owner: Owner) -> bytes:
     """The answer to STATX."""
-    uid, gid, time = owner
+    uid, gid, time, more = owner
     return _STATX_OUT.pack(
         *(FOREVER, 0, 0, 0, 0),
-        *(_STATX_BASIC, _BLOCK, 0, 1, uid, gid, mode(node), 0, node.id, node.size, (node.size + 511) // 512, 0),
+        *(_STATX_BASIC, _BLOCK, 0, 1, uid, gid, mode(node) | more, 0, node.id, node.size, (node.size + 511) // 512, 0),
         *(time, 0, 0, 0, 0, 0, time, 0, 0, time, 0, 0),
         *(0, 0, 0, 0),
     )

@@ -12,6 +12,7 @@ from gotdata.errors import GotdataError, SourceUnavailable, StoreError
 from gotdata.fuse import protocol
 from gotdata.fuse.connection import Connection
 from gotdata.fuse.files import File, Files
+from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.link import Mark, Reply, Request
 from gotdata.fuse.log import Log
 from gotdata.fuse.meter import Meter
@@ -59,12 +60,13 @@ class Reads:
         connection: Connection,
         files: Files,
         meter: Meter,
+        ledger: Ledger,
         log: Log,
         timeout: float,
         send: Callable[[Request], None],
     ) -> None:
         self._connection, self._files = connection, files
-        self._meter, self._log, self._timeout, self._send = meter, log, timeout, send
+        self._meter, self._ledger, self._log, self._timeout, self._send = meter, ledger, log, timeout, send
         self._parked: dict[int, Parked] = {}  # in the order of their deadlines
         self._flights: dict[int, Flight] = {}
         self._by_span: dict[tuple[int, Span], Flight] = {}
@@ -91,6 +93,7 @@ class Reads:
         if not file.held.in_place and (data := _exactly(file, span)) is not None:
             if ahead:
                 self._ask(Flight(self._request(request.node, span, ahead, request.pid)))
+            self._ledger.read(len(data))
             return data
         now = time.monotonic()
         late, until = self._late.get(request.node, (span, 0.0))
@@ -235,10 +238,12 @@ class Reads:
 
     def _answer(self, parked: Parked, data: bytes) -> None:
         if self._parked.pop(parked.unique, None):
+            self._ledger.read(len(data))
             self._connection.reply(parked.unique, data)
 
     def _refuse(self, parked: Parked, number: int) -> None:
         if self._parked.pop(parked.unique, None):
+            self._ledger.refuse()
             self._connection.refuse(parked.unique, number)
 
     def _fail(self, parked: Parked, number: int, why: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from gotdata.errors import GotdataError, NotFound
 from gotdata.fuse import files, protocol
 from gotdata.fuse.connection import Connection
+from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.link import Request
 from gotdata.fuse.log import Log
 from gotdata.fuse.meter import Meter
@@ -32,20 +33,21 @@ Answer = bytes | int | None
 
 
 class Server:
-    """Stateless but for the counts of ``Opens``: node id = row of the snapshot, file handle = 0, cookie = row + 1. So
-    whoever holds the descriptor may start another server after this one died; ``resume`` makes it ask for the requests
-    that were left unanswered. ``ready`` is called at once then, else after INIT."""
+    """Stateless but for the ledger: node id = row of the snapshot, file handle = 0, cookie = row + 1. So whoever has
+    the descriptor and the ledger may start another server after this one died. ``ready`` is called when the kernel was
+    greeted."""
 
     def __init__(
-        self, connection: Connection, tree: Lazy, spec: Spec, log: Log, ready: Callable[[], None], resume: bool = False
+        self, connection: Connection, ledger: Ledger, tree: Lazy, spec: Spec, log: Log, ready: Callable[[], None]
     ) -> None:
-        self._connection, self._tree, self._spec, self._log, self._ready = connection, tree, spec, log, ready
-        self._owner = protocol.Owner(os.getuid(), os.getgid(), spec.mtime)
+        self._connection, self._ledger, self._tree, self._spec = connection, ledger, tree, spec
+        self._log, self._ready = log, ready
+        self._owner = protocol.Owner(os.getuid(), os.getgid(), spec.mtime, 0o222 if spec.writable else 0)
         self._xattrs = {name: value.encode() for name, value in spec.xattrs.items()}
         self._files = files.Files(spec.dataset, tree, files.room())
-        self._opens = Opens(connection, False)
-        meter = Meter(spec.dataset, spec.warn_walk, spec.max_fetch, log)
-        self._reads = Reads(connection, self._files, meter, log, spec.timeout, self._send)
+        self._opens = Opens(connection, ledger)
+        meter = Meter(spec.dataset, spec.warn_walk, spec.max_fetch, ledger, log)
+        self._reads = Reads(connection, self._files, meter, ledger, log, spec.timeout, self._send)
         self._workers = [Worker(spec, log, self._reads.wanted) for _ in range(spec.workers)]
         self._listening: dict[int, Worker] = {}
         self._operations: dict[int, Callable[[protocol.Request], Answer]] = {
@@ -66,14 +68,13 @@ class Server:
             **dict.fromkeys(protocol.SILENT, lambda _: None),
             **dict.fromkeys(protocol.WRITES, lambda _: errno.EROFS),
         }
-        if resume:
-            connection.notify(protocol.Notify.RESEND)
-            ready()
+        self._poll = select.poll()
+        self._poll.register(connection.fd, select.POLLIN)
 
     def run(self) -> None:
         """Until the file system is unmounted."""
-        self._poll = select.poll()
-        self._poll.register(self._connection.fd, select.POLLIN)
+        if self._ledger.greeted:
+            self._resume()
         full = False
         try:
             while not self._connection.closed:
@@ -117,7 +118,7 @@ class Server:
         if isinstance(answer, int):
             self._connection.refuse(request.unique, answer)
         elif not self._connection.reply(request.unique, answer) and request.op == Op.OPEN:
-            self._opens.release(request.node)
+            self._opens.refused(request.node)
 
     def _send(self, request: Request) -> None:
         worker = self._workers[request.node % len(self._workers)]
@@ -151,14 +152,28 @@ class Server:
         if kernel.major != protocol.MAJOR or kernel.minor < protocol.OLDEST:
             self._log(f"this kernel speaks FUSE {kernel.major}.{kernel.minor}; 7.{protocol.OLDEST} or later is needed")
             return errno.EPROTO
-        self._opens = Opens(self._connection, bool(kernel.flags & protocol.Init.PASSTHROUGH))
+        again = self._ledger.greeted
+        self._ledger.greet(kernel.minor, kernel.flags)
+        self._opens = Opens(self._connection, self._ledger)
         self._connection.reply(request.unique, protocol.welcome(kernel))
+        if not again:
+            self._begin()
+        return None
+
+    def _begin(self) -> None:
         self._ready()
         # Now, so that the first reader need not wait for it.
         for worker in self._workers:
             worker.begin()
             self._listen(worker)
-        return None
+
+    def _resume(self) -> None:
+        """Has the kernel say again what the server before this one left unanswered."""
+        try:
+            self._connection.notify(protocol.Notify.RESEND)
+        except OSError as error:
+            self._log(f"{self._spec.dataset}: readers of the server that died may hang: {error.strerror} (Linux 6.9)")
+        self._begin()
 
     def _lookup(self, request: protocol.Request) -> Answer:
         if len(request.body) > protocol.NAME_LIMIT + 1:
@@ -182,10 +197,11 @@ class Server:
         if protocol.open_flags(request.body) & os.O_ACCMODE != os.O_RDONLY:
             return errno.EROFS
         known = request.node in self._opens
-        return self._opens.open(request.node, None if known else self._files.fresh(request.node).held)
+        held = None if known else self._files.fresh(request.node).held
+        return self._opens.open(request.unique, request.node, held)
 
     def _release(self, request: protocol.Request) -> Answer:
-        self._opens.release(request.node)
+        self._opens.release(request.unique, request.node)
         return b""
 
     def _readdir(self, request: protocol.Request) -> Answer:

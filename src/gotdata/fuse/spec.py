@@ -33,6 +33,7 @@ class Spec:
         mtime: seconds, the same for every entry.
         bytes: of all files together, for statfs; ``files`` likewise.
         xattrs: of every entry, ``user.gotdata.…`` → value. ``user.gotdata.identity`` is added to each file.
+        writable: the modes say that everyone may write: for what is laid over the mount, which itself takes no write.
         timeout, workers, warn_walk, max_fetch: as in the settings.
     """
 
@@ -45,6 +46,7 @@ class Spec:
     bytes: int = 0
     files: int = 0
     xattrs: Mapping[str, str] = field(default_factory=dict)
+    writable: bool = False
     timeout: float = 60.0
     workers: int = 1
     warn_walk: int = 0

@@ -5,16 +5,37 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from gotdata.errors import GotdataError, IntegrityError, UpstreamChanged
+from gotdata.fuse import spec
 from gotdata.fuse.link import PACKET, Mark, Reply, Request
 from gotdata.fuse.log import Log
 from gotdata.model import Span
 from gotdata.report import Event, Reporter
 from gotdata.tree.base import Lazy
 
+if sys.platform != "linux":
+    raise ImportError("gotdata.fuse needs Linux")
+
 THREADS = 32
+
+
+def main(link: int) -> int:
+    """The process, from its descriptor to its end; gives the exit status."""
+    log = Log()
+    try:
+        told = spec.read(sys.stdin.buffer.read())
+        sock = socket.socket(fileno=link)
+        serve_worker(sock, spec.tree(told.fetches, told.arguments, reporter(sock, log)), log)
+    except GotdataError as error:
+        log(str(error))
+        return error.exit_code
+    except Exception as error:
+        log.unexpected("the process ends", error)
+        return 1
+    return 0
 
 
 def serve_worker(sock: socket.socket, tree: Lazy, log: Log, threads: int = THREADS) -> None:

@@ -1,0 +1,88 @@
+"""A process that has imported what a server needs, and turns into one by forking: in a few milliseconds, where a fresh
+one takes a quarter of a second."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+from gotdata.fuse import message
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.fuse needs Linux")
+
+import socket
+
+_LIMIT = 1 << 13
+_FDS = 6
+
+
+class Spare:
+    """For ``launch``; for one thread at a time. Where it can't help, the launcher starts a server of its own."""
+
+    def __init__(self, opens: str) -> None:
+        """``opens``: the factory of the trees that will be served."""
+        self._opens = opens
+        self._sock: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts it, again where it died; does not wait for it."""
+        self.close()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gotdata.fuse", "spare", str(theirs.fileno()), self._opens],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self._sock = ours
+
+    def serve(self, target: str, fds: list[int]) -> bool:
+        """Hands a server its descriptors: standard input, the log, /dev/fuse, ready, ledger, tie. Whether it can."""
+        if self._sock is None:
+            return False
+        try:
+            socket.send_fds(self._sock, [os.fsencode(target)], fds)
+        except OSError:
+            self.begin()
+            return False
+        return True
+
+    def close(self) -> None:
+        if self._sock and self._process:
+            self._sock.close()
+            self._sock = None
+            self._process.kill()
+            self._process.wait()
+
+
+def stand_by(link: int, opens: str) -> int:
+    """The process itself. Ends when its starter does."""
+    from gotdata.fuse import serving
+
+    with contextlib.suppress(ImportError):  # whoever needs it will be told
+        import_module(opens.partition(":")[0])
+    sock = socket.socket(fileno=link)
+    while True:
+        target, fds, _, _ = socket.recv_fds(sock, _LIMIT, _FDS, socket.MSG_CMSG_CLOEXEC)
+        if not fds:
+            return 0
+        child = os.fork()
+        if not child:
+            sock.close()
+            told, log, fuse, ready, ledger, tie = fds
+            for fd, number in ((told, 0), (log, 1), (log, 2)):
+                os.dup2(fd, number)
+            message.close([told, log])
+            return serving.serve(fuse, ready, os.fsdecode(target), ledger, tie)
+        os.waitpid(child, 0)
+        message.close(fds)
