@@ -49,7 +49,7 @@ def deliver(start: Path, flags: Mapping[str, Any]) -> int:
 
     code = 0
     try:
-        with Project.find(start, {**flags, **_store(flags)}, _report) as project:
+        with Project.find(start, {**flags, **_store(flags)}, _report, bounded=True) as project:
             for name in project.easy_first():
                 try:
                     (one,) = project.up([name])

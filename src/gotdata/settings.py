@@ -45,6 +45,7 @@ class Settings:
     bake_max_size: int = _setting(
         2 * 10**9, "bytes", "what `gotdata bake` may add to an image: all of it is pulled before a container starts"
     )
+    policy: str = _setting("/etc/gotdata/policy.yml", "path", "the operator's rules, for the daemon")
     daemon: str = _setting("/run/gotdata/gotdata.sock", "path", "the socket of this machine's daemon")
     networks: str = _setting(
         "", "networks", "private networks that `bake` and `entrypoint` may ask all the same: 10.1.0.0/16, …"

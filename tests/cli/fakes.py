@@ -78,7 +78,7 @@ class Line:
     found: list[tuple[Any, ...]] = field(default_factory=list)
 
     def __call__(self, *args: str, start: Path = Path()) -> Said:
-        def find_project(flags: Mapping[str, Any], reporter: Any) -> Any:
+        def find_project(flags: Mapping[str, Any], reporter: Any, bounded: bool) -> Any:
             self.found.append((Path.cwd(), dict(flags)))
             return self.project
 

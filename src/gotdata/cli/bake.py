@@ -22,6 +22,6 @@ def run(call: Call, names: tuple[str, ...], max_size: str | None) -> None:
     call.flags["bake_max_size"] = max_size
     with build_store(load(call.flags).store_path) as store:
         call.flags["store"] = str(store)
-        with call.project() as project:  # closed before its store goes
+        with call.project(bounded=True) as project:  # closed before its store goes
             baked = project.bake(names)
     call.answer(baked, up.lines(baked))

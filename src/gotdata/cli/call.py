@@ -25,10 +25,10 @@ GRACE = 10.0
 """Seconds in which an interrupted verb cleans up."""
 
 
-def _project(flags: Mapping[str, Any], reporter: Progress) -> Project:
+def _project(flags: Mapping[str, Any], reporter: Progress, bounded: bool) -> Project:
     from gotdata.project import Project
 
-    return Project.find(Path(), flags, reporter)
+    return Project.find(Path(), flags, reporter, bounded)
 
 
 def _loose(flags: Mapping[str, Any], reporter: Progress) -> Loose:
@@ -46,7 +46,7 @@ class Call:
     quiet: bool = False
     debug: bool = False
     json: bool = False
-    find_project: Callable[[Mapping[str, Any], Progress], Project] = _project
+    find_project: Callable[[Mapping[str, Any], Progress, bool], Project] = _project
     open_loose: Callable[[Mapping[str, Any], Progress], Loose] = _loose
     _progress: Progress | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
@@ -71,8 +71,9 @@ class Call:
             print("gotdata: interrupted", file=sys.stderr)
         os._exit(front.INTERRUPTED)
 
-    def project(self) -> Project:
-        return self._opened.enter_context(self.find_project(self.flags, self.progress))
+    def project(self, bounded: bool = False) -> Project:
+        """``bounded``: see ``Project.find``."""
+        return self._opened.enter_context(self.find_project(self.flags, self.progress, bounded))
 
     def loose(self) -> Loose:
         return self._opened.enter_context(self.open_loose(self.flags, self.progress))

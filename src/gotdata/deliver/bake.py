@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gotdata.deliver.base import state_folder
+from gotdata.deliver.base import Receipt, state_folder
 from gotdata.deliver.copy import Copy
 from gotdata.errors import DeliveryError
 from gotdata.measure import size
@@ -23,6 +23,14 @@ class Bake(Copy):
 
     def refusal(self) -> str:
         return "data is baked while an image is built, by `gotdata bake`"
+
+    def down(self, root: Path, receipt: Receipt, lazy: bool = False) -> None:
+        try:
+            super().down(root, receipt, lazy)
+        except OSError as error:
+            raise DeliveryError(
+                f"{receipt.name} is a part of the image, and can't be taken away by this user: {error.strerror}"
+            ) from error
 
 
 def check_room(sizes: Mapping[str, int], root: Path, store: Path, limit: int) -> None:

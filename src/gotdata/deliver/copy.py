@@ -84,8 +84,9 @@ class Copy:
                     f"{receipt.name}: {receipt.target} was changed by hand and stays: {', '.join(map(str, touched))}; "
                     "move what you want to keep, delete the folder, then run this again"
                 )
-            doomed = state_folder(root) / "staging" / f"{receipt.name}.old"
-            if doomed.exists() or target.stat().st_dev != root.stat().st_dev:
+            records = state_folder(root)
+            doomed = records / "staging" / f"{receipt.name}.old"
+            if doomed.exists() or target.stat().st_dev != records.stat().st_dev:
                 doomed = target.with_name(f".{target.name}.gotdata-old")
             doomed.parent.mkdir(exist_ok=True)
             target.chmod(0o755)
@@ -96,9 +97,9 @@ class Copy:
 
 def _staging(job: Job) -> Path:
     """An empty folder on the target's file system, below .gotdata where that is possible."""
-    parent = job.target if job.target.exists() else job.target.parent
-    if parent.stat().st_dev == job.root.stat().st_dev:
-        staging = state_folder(job.root) / "staging" / job.name
+    parent, records = job.target if job.target.exists() else job.target.parent, state_folder(job.root)
+    if parent.stat().st_dev == records.stat().st_dev:
+        staging = records / "staging" / job.name
     else:
         staging = job.target.with_name(f".{job.target.name}.gotdata")
     _remove(staging)
