@@ -96,6 +96,12 @@ def test_modes(kind: Kind, mode: int) -> None:
     assert protocol.mode(Node(2, 1, "x", kind)) == mode
 
 
+def test_what_is_laid_over_may_be_written_by_everyone() -> None:
+    writable, mode = OWNER._replace(more=0o222), stat.S_IFREG | 0o777
+    for answer, place in ((protocol.attributes, 16 + 60), (protocol.entry, 40 + 60), (protocol.statx, 32 + 28)):
+        assert struct.unpack_from("<H", answer(FILE, writable), place) == (mode,)
+
+
 def test_no_entry_is_remembered() -> None:
     nodeid, _, valid = struct.unpack_from("<QQQ", protocol.NO_ENTRY)
     assert (nodeid, valid, len(protocol.NO_ENTRY)) == (0, protocol.FOREVER, 128)

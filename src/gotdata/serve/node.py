@@ -152,7 +152,7 @@ class LocalNode:
             who = msgspec.convert(record.who, Who)
             manifest = record.options.get("manifest", "")
             grant = self.judge(who, record.found.urls, manifest, record.root, record.scratch)
-            key = _key(record.found, grant)
+            key = _key(record.found, grant, bool(record.scratch))
             hold = Hold(name, holder, key, bool(record.scratch), grant.rule, grant.bytes_a_day)
             if self._records.hold(name, holder) not in (None, hold):
                 self.unmount(name, holder)
@@ -160,7 +160,7 @@ class LocalNode:
             with self._table:
                 self._held[key] = hold
             try:
-                lower = self._mounts.up(key, self._spec(key, record.found, grant))
+                lower = self._mounts.up(key, self._spec(key, record, grant))
                 self.count()
                 if hold.scratch:
                     return scratch.up(lower, self._records.scratch(hold), record.scratch)
@@ -169,7 +169,8 @@ class LocalNode:
                 self._give_back(hold)
                 raise
 
-    def _spec(self, key: str, found: Found, grant: Grant) -> Spec:
+    def _spec(self, key: str, record: Record, grant: Grant) -> Spec:
+        found = record.found
         attributes = {"dataset": found.snapshot[:12], "snapshot": found.snapshot, "source": redact(found.reference)}
         settings = self._settings
         return Spec(
@@ -182,6 +183,7 @@ class LocalNode:
             bytes=found.bytes,
             files=found.files,
             xattrs={f"user.gotdata.{name}": value for name, value in attributes.items() if name not in grant.hide},
+            writable=bool(record.scratch),
             timeout=settings.timeout,
             workers=settings.workers,
             warn_walk=settings.warn_walk,
@@ -213,7 +215,7 @@ def _digest(options: Mapping[str, str], files: Mapping[str, bytes]) -> str:
     return sha256(msgspec.json.encode(told)).hexdigest()
 
 
-def _key(found: Found, grant: Grant) -> str:
+def _key(found: Found, grant: Grant, writable: bool) -> str:
     """Who may share a mount: the same bytes by the same way, showing the same."""
-    told: Any = [{**found.arguments, "name": ""}, sorted(grant.hide), grant.rule]
+    told: Any = [{**found.arguments, "name": ""}, sorted(grant.hide), grant.rule, writable]
     return sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:32]
