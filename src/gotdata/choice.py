@@ -39,7 +39,9 @@ class Choice:
         return self._all[receipt.delivery]
 
     def content(self, receipt: Receipt, dataset: Dataset, demand: str) -> bool:
-        """Whether what is up is of a kind that was asked for."""
+        """Whether what is up is of a kind that was asked for. What came with the image needs nobody's wish."""
+        if receipt.delivery == BAKE.name and not demand:
+            return True
         if demand or dataset.as_ == COPY.name:
             return receipt.delivery == (demand or dataset.as_)
         return dataset.as_ != MOUNT.name or receipt.delivery in LAZY
