@@ -15,6 +15,7 @@ VERBS = {
     "down": "Take the data away from its place.",
     "bake": "Put a copy into the image that is being built.",
     "entrypoint": "Deliver, then start a container's command.",
+    "daemon": "Serve the containers and users of this machine.",
     "fetch": "Bring now what is mounted lazily.",
     "status": "Say what is up, and how much of it is here.",
     "plan": "Say what `up` would do, and why.",
@@ -26,6 +27,7 @@ VERBS = {
     "cache": "Look after the store of this machine.",
     "sources": "Say what this install can read.",
     "doctor": "Find out what this machine can do, by doing it.",
+    "policy": "Say what the operator's rules allow.",
     "schema": "Print the JSON Schema of gotdata.yml, for editors.",
     "completion": "Print the completion script of a shell.",
 }

@@ -89,7 +89,8 @@ class Daemon:
 
 def _prepare(places: Places) -> None:
     """People's own `up` must reach the socket; what is mounted is reached through binds only."""
-    for folder, mode in ((places.run, 0o711), (places.state, 0o700), (places.run / "log", 0o700)):
+    private = (places.state, places.run / "log", places.keeper.parent)
+    for folder, mode in ((places.run, 0o711), *((folder, 0o700) for folder in private)):
         folder.mkdir(parents=True, exist_ok=True)
         found = folder.stat()
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:

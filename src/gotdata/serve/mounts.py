@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 
-from gotdata.errors import GotdataError, NotFound
+from gotdata.errors import GotdataError
 from gotdata.fuse import launch, mounting
 from gotdata.fuse.keeper import Keeper, Kept
 from gotdata.fuse.ledger import Tally
@@ -121,11 +121,12 @@ class Mounts:
 
     def _watch(self) -> None:
         while True:
-            ready, _, _ = select.select([self._keeper, self._end], [], [], self._patience())
+            told = self._keeper.fileno()
+            ready, _, _ = select.select([told, self._end], [], [], self._patience())
             if self._end in ready and not os.read(self._end, 4096):
                 return
             try:
-                if self._keeper in ready:
+                if told in ready:
                     for key in self._keeper.gone():
                         self._revive(key)
                 self._look()

@@ -59,7 +59,7 @@ class Places:
 
     @property
     def keeper(self) -> Path:
-        return self.run / "keeper.sock"
+        return self.run / "keeper" / "keeper.sock"
 
     @property
     def control(self) -> Path:

@@ -27,9 +27,9 @@ Description=gotdata: holds the mounts of this machine while their servers are re
 RefuseManualStop=yes
 
 [Service]
-ExecStart={python} -P -m gotdata.fuse keep {run}/keeper.sock
-RuntimeDirectory=gotdata
-RuntimeDirectoryMode=0711
+ExecStart={python} -P -m gotdata.fuse keep {run}/keeper/keeper.sock
+RuntimeDirectory=gotdata/keeper
+RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 Restart=always
 OOMScoreAdjust=-1000
