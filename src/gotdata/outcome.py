@@ -150,3 +150,24 @@ class Finding:
     ok: bool
     seen: str
     cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a rule of the operator's policy allows, see ``gotdata.policy.Grant``."""
+
+    rule: str
+    hide: tuple[str, ...]
+    networks: tuple[str, ...]
+    local: tuple[str, ...]
+    bytes_a_day: int
+    scratch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How the operator's policy judges something; ``why`` is empty where it is allowed."""
+
+    allowed: bool
+    why: str
+    grant: Allowed | None = None
