@@ -23,7 +23,7 @@ import msgspec
 
 from gotdata.errors import DeliveryError, NotFound, PolicyError
 from gotdata.serve import unix_http
-from gotdata.serve.unix_http import MAX_BODY, Request, Response, Route, UnixServer, answer
+from gotdata.serve.unix_http import BODY_LIMIT, Request, Response, Route, UnixServer, answer
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_what_no_route_is_for_is_not_found(serve: Callable[[Route], Path], metho
     [
         b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
         b"POST /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"POST /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1),
+        b"POST /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (BODY_LIMIT + 1),
         b"POST /x HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"POST /x HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"POST /x HTTP/1.1\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
