@@ -44,7 +44,7 @@ def start(spec: Spec, target: str | Path) -> int:
         raise DeliveryError(f"{target} is already mounted; `gotdata down` takes it away")
     with io.FileIO(mounting.mount(target), "r") as fuse:
         try:
-            pid = _spawn(spec, mounting.place(target), fuse)
+            pid = spawn(spec, mounting.place(target), fuse)
             _reach(spec, target)
         except BaseException:
             mounting.unmount(target, lazy=True)
@@ -180,12 +180,18 @@ def _serve(keeper: Keeper, name: str, spare: Spare | None) -> int:
     tie, fuse, ledger, known = keeper.serve(name)
     with tie, io.FileIO(fuse) as device, io.FileIO(ledger) as counts:
         spec, point = told(known)
-        return _spawn(spec, point, device, [counts, tie], spare)
+        return spawn(spec, point, device, [counts, tie], spare)
 
 
-def _spawn(
+def spawn(
     spec: Spec, point: str, fuse: io.FileIO, kept: Sequence[io.FileIO | socket.socket] = (), spare: Spare | None = None
 ) -> int:
+    """Starts a server for a connection that is mounted at ``point``, in another namespace maybe: gives its id when it
+    has answered the kernel's greeting. What it was given is closed here.
+
+    Raises:
+        DeliveryError: the last lines of the log.
+    """
     read, write = os.pipe()
     fd = os.open(spec.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with io.FileIO(read) as answer, io.FileIO(write, "w") as ready, io.FileIO(fd, "a+") as log:

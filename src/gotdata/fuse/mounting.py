@@ -83,8 +83,9 @@ def is_dead(target: str | Path) -> bool:
     return False
 
 
-def mount(target: str | Path) -> int:
-    """Mounts a new connection; gives its descriptor of /dev/fuse. Nothing answers there until it is served.
+def mount(target: str | Path, alone: bool = False) -> int:
+    """Mounts a new connection; gives its descriptor of /dev/fuse. Nothing answers there until it is served. ``alone``:
+    in namespaces of our own, where who is not root may mount, and nobody else sees it.
 
     Raises:
         DeliveryError: what is missing, and what to do.
@@ -92,10 +93,12 @@ def mount(target: str | Path) -> int:
     point = place(target)
     if not Path(point).is_dir():
         raise DeliveryError(f"can't mount at {point}: it is not a folder; make one, or choose another `to:`")
-    if os.geteuid() == 0:
+    if alone or os.geteuid() == 0:
         fd = _mount(point)
         if fd is not None:
             return fd
+    if alone:
+        raise DeliveryError(f"can't mount at {point}: not allowed in a namespace of our own either; {_COPY}")
     return _fusermount(point)
 
 
