@@ -17,6 +17,7 @@ from gotdata.errors import (
     UpstreamChanged,
 )
 from gotdata.model import Checksum, Pin, Ref, RemoteFile, Span
+from gotdata.reach import ANYWHERE
 from gotdata.settings import Settings
 from gotdata.sources import registry
 from gotdata.sources.s3 import S3
@@ -44,13 +45,15 @@ def test_a_region_that_is_no_region_is_not_believed() -> None:
 
 
 def test_virtual_addressing_puts_the_bucket_into_the_host() -> None:
-    access = open_access(Bucket("bucket", "https://store.example", addressing="virtual", anonymous=True), Settings())
+    access = open_access(
+        Bucket("bucket", "https://store.example", addressing="virtual", anonymous=True), Settings(), ANYWHERE
+    )
     assert access.request("a b", "")[0] == "https://bucket.store.example/a%20b"
     assert access.base("d/") == "https://bucket.store.example/d/"
 
 
 def test_aws_is_asked_where_the_bucket_s_region_is() -> None:
-    access = open_access(Bucket("bucket", region="eu-central-1", anonymous=True), Settings())
+    access = open_access(Bucket("bucket", region="eu-central-1", anonymous=True), Settings(), ANYWHERE)
     url, headers = access.request("d/é+", "v 1")
     assert url == "https://bucket.s3.eu-central-1.amazonaws.com/d/%C3%A9%2B?versionId=v%201"
     assert headers == {}

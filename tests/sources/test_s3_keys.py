@@ -10,6 +10,7 @@ import pytest
 from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.errors import AuthRequired
 from gotdata.model import Pin, Ref, RemoteFile, Span
+from gotdata.reach import ANYWHERE
 from gotdata.settings import Settings
 from gotdata.sources.s3 import S3
 from gotdata.sources.s3_access import open_access
@@ -97,7 +98,7 @@ def test_keys_for_an_endpoint_go_neither_to_another_nor_to_aws(monkeypatch: pyte
         assert use(other) == PUBLIC
         assert secrets_told(other) == []
         assert theirs.asked == []
-        aws = open_access(Bucket("bucket"), Settings())
+        aws = open_access(Bucket("bucket"), Settings(), ANYWHERE)
         assert "and this is in AWS" in aws.unsigned
         assert "authorization" not in {name.lower() for name in aws.request("key", "")[1]}
 
@@ -138,7 +139,7 @@ def test_instance_metadata_is_not_asked_on_behalf_of_a_manifest_s_endpoint(monke
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
         assert use(store) == PUBLIC
         assert metadata.asked == []
-        open_access(Bucket("bucket"), Settings())
+        open_access(Bucket("bucket"), Settings(), ANYWHERE)
         assert metadata.asked, "for AWS it is asked"
 
 

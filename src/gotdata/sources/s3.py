@@ -47,7 +47,7 @@ class S3:
         from gotdata.sources.s3_access import located, open_access
 
         bucket, key = parse(ref)
-        access = open_access(located(bucket, ctx.settings), ctx.settings)
+        access = open_access(located(bucket, ctx.settings, ctx.reach), ctx.settings, ctx.reach)
         wanted = ref.option("version")
         if wanted and is_folder(key):
             raise ResolveError(f"{redact(ref.url)} is a folder, and `version` is the VersionId of one object")
@@ -121,4 +121,4 @@ class S3:
         from gotdata.sources.s3_access import open_access
 
         bucket, key = parse(pin.ref)
-        return open_access(bucket, ctx.settings), key
+        return open_access(bucket, ctx.settings, ctx.reach), key

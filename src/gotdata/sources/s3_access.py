@@ -18,13 +18,16 @@ from botocore import UNSIGNED
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 from botocore.loaders import create_loader
 from urllib3.exceptions import HTTPError
 
-from gotdata.errors import AccessDenied, AuthRequired, SourceError
+from gotdata.credentials import parse
+from gotdata.errors import AccessDenied, AuthRequired, PolicyError, SourceError
 from gotdata.paths import redact
+from gotdata.reach import Reach
 from gotdata.settings import Settings
+from gotdata.sources.http_reach import bounded, check_host
 from gotdata.sources.s3_bucket import Bucket, endpoint_url
 from gotdata.sources.s3_errors import passing, translated
 
@@ -96,8 +99,9 @@ class Access:
             raise
 
 
-def open_access(bucket: Bucket, settings: Settings) -> Access:
+def open_access(bucket: Bucket, settings: Settings, reach: Reach) -> Access:
     """The way to a bucket with the keys that this person's AWS configuration binds to its endpoint, and no others.
+    ``reach`` bounds where questions go; where the keys are asked for is the configuration's.
 
     Raises:
         AuthRequired: the configuration names keys that can't be had.
@@ -107,12 +111,16 @@ def open_access(bucket: Bucket, settings: Settings) -> Access:
     # One client for all buckets that are spoken to alike: it is dear to make.
     alike = replace(bucket, name="", requester_pays=False)
     with translated(redact(bucket.url(""))):
-        return Access(bucket, *_opened(alike, settings.s3_profile, limits, environ))
+        return Access(bucket, *_opened(alike, settings.s3_profile, limits, environ, reach))
 
 
 @lru_cache(maxsize=64)
 def _opened(
-    bucket: Bucket, profile: str, limits: tuple[float, float, int, int], environ: frozenset[tuple[str, str]]
+    bucket: Bucket,
+    profile: str,
+    limits: tuple[float, float, int, int],
+    environ: frozenset[tuple[str, str]],
+    reach: Reach,
 ) -> tuple[Any, str, str, Any, Any]:
     """The fields of ``Access`` after the bucket."""
     session, keys, unsigned = _bound(_session(profile), bucket, dict(environ))
@@ -133,7 +141,7 @@ def _opened(
     def client(signature: Any) -> Any:
         signed = config.merge(Config(signature_version=signature))
         made = session.create_client("s3", endpoint_url=bucket.endpoint or None, config=signed)
-        made.meta.events.register("before-send.s3", bind(_send, made._endpoint.http_session.send))
+        made.meta.events.register("before-send.s3", bind(_send, _bounded(made._endpoint.http_session, reach)))
         return made
 
     # Asked for an object it sends nothing, and tells the URL that the endpoint, region and addressing make. (A
@@ -152,6 +160,25 @@ class _Body:
 
     def __init__(self, body: bytes) -> None:
         self.stream = lambda: [body]
+
+
+def _bounded(session: Any, reach: Reach) -> Callable[[Any], Any]:
+    """``session.send``, whose connections end where ``reach`` lets them."""
+    if reach.anywhere:
+        return session.send  # type: ignore[no-any-return]
+    session._manager.pool_classes_by_scheme = bounded(session._manager.pool_classes_by_scheme, reach)
+
+    def send(request: Any) -> Any:
+        if session._proxy_config.proxy_url_for(request.url):
+            check_host(parse(request.url).host or "", reach)
+        try:
+            return session.send(request)
+        except HTTPClientError as error:
+            if isinstance(cause := error.kwargs.get("error"), PolicyError):
+                raise cause from None
+            raise
+
+    return send
 
 
 def _send(send: Callable[[Any], Any], request: Any, **_: object) -> Any:
@@ -174,17 +201,17 @@ def _send(send: Callable[[Any], Any], request: Any, **_: object) -> Any:
     return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(bytes(body)))
 
 
-def located(bucket: Bucket, settings: Settings) -> Bucket:
+def located(bucket: Bucket, settings: Settings, reach: Reach) -> Bucket:
     """The bucket with what this machine's AWS configuration and the bucket say of it: its endpoint and region."""
     with translated("the AWS configuration"):
         bucket = replace(bucket, endpoint=bucket.endpoint or _endpoint(_session(settings.s3_profile), os.environ))
-    return replace(bucket, region=_region(bucket, settings) or bucket.region)
+    return replace(bucket, region=_region(bucket, settings, reach) or bucket.region)
 
 
-def _region(bucket: Bucket, settings: Settings) -> str:
+def _region(bucket: Bucket, settings: Settings, reach: Reach) -> str:
     """The region that a bucket says it is in, or empty. Asked unsigned: the answer stands in the refusal too, where a
     signature for another region would only be refused."""
-    access = open_access(replace(bucket, anonymous=True), settings)
+    access = open_access(replace(bucket, anonymous=True), settings, reach)
     with access.asked(""):
         try:
             answer = access.client.head_bucket(Bucket=bucket.name)
