@@ -30,7 +30,7 @@ _LINGER = "import select, sys; select.select([int(sys.argv[1])], [], [])"
 
 
 def before(start: Path, flags: Mapping[str, Any], strict: bool) -> int:
-    """Delivers what the repository around ``start`` names; what takes longer than a command may wait goes on behind
+    """Delivers what the repository around ``start`` names, if one does; what takes longer than a command may wait goes on behind
     it. ``strict``: waits for all. Gives an exit code: 0 where there is nothing to complain of so far."""
     try:
         if not manifests.exists(start):

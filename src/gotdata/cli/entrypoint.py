@@ -17,9 +17,16 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 
 @verb.verb("entrypoint")
+@click.option(
+    "--repository",
+    default=".",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Else it is sought from here.",
+)
 @click.option("--strict", is_flag=True, help="Wait for all data; without it, exit instead of starting COMMAND.")
 @click.argument("command", metavar="-- COMMAND [ARG]…", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(call: Call, strict: bool, command: tuple[str, ...]) -> None:
+def run(call: Call, repository: str, strict: bool, command: tuple[str, ...]) -> None:
     """Becomes COMMAND, as the entrypoint of a container: at once where there is no gotdata.yml, else when the data is
     there, and after 5 seconds in any case. What takes longer goes on behind it and appears when it is complete; what
     can't be had is told on standard error. 127: there is no such COMMAND; 126: it can't be executed."""
@@ -27,7 +34,7 @@ def run(call: Call, strict: bool, command: tuple[str, ...]) -> None:
         raise click.UsageError("an entrypoint is for containers, and needs Linux")
     from gotdata import entrypoint
 
-    code = entrypoint.before(Path(), call.flags, strict)
+    code = entrypoint.before(Path(repository), call.flags, strict)
     if strict and code:
         raise click.exceptions.Exit(code)
     # Python ignores it, and what is ignored stays so.

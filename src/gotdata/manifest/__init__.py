@@ -2,7 +2,7 @@
 
 from gotdata.manifest.edit import add, init_text
 from gotdata.manifest.entry import Dataset, entry_digest_fields, read
-from gotdata.manifest.file import NAME, Manifest, exists, find, load, root_of
+from gotdata.manifest.file import NAME, Manifest, at, exists, find, load, root_of
 from gotdata.manifest.files import select
 from gotdata.manifest.keys import schema
 from gotdata.manifest.reference import reference
@@ -12,6 +12,7 @@ __all__ = [
     "Dataset",
     "Manifest",
     "add",
+    "at",
     "entry_digest_fields",
     "exists",
     "find",

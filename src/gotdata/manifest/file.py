@@ -43,16 +43,21 @@ def exists(start: Path) -> bool:
     return _nearest(Path(os.path.abspath(start)))[0] is not None
 
 
+def at(root: Path) -> Path | None:
+    """The manifest of the repository with this root. Raises ManifestError: two."""
+    found = [path for path in (root / part / NAME for part in (*BINDER, "")) if os.path.isfile(path)]
+    if len(found) > 1:
+        raise ManifestError(f"two manifests: {found[0]} and {found[1]}: keep one of them")
+    return found[0] if found else None
+
+
 def _nearest(start: Path) -> tuple[Path | None, Path]:
     """The manifest, and the last folder that was looked into."""
     for folder in (start, *start.parents):
         if _is_part(folder):
             continue
-        found = [path for path in (folder / part / NAME for part in (*BINDER, "")) if os.path.isfile(path)]
-        if len(found) > 1:
-            raise ManifestError(f"two manifests: {found[0]} and {found[1]}: keep one of them")
-        if found:
-            return found[0], folder
+        if found := at(folder):
+            return found, folder
         if os.path.lexists(folder / ".git"):
             break
     return None, folder
