@@ -91,9 +91,9 @@ def test_a_volume_from_its_making_to_its_end(node: MemoryNode) -> None:
     assert call(node, "VolumeDriver.Get", {"Name": "cells"}) == {"Err": "there is no volume 'cells'"}
 
 
-def test_an_error_is_one_line_without_a_secret(node: MemoryNode) -> None:
+def test_an_error_keeps_its_lines_and_no_secret(node: MemoryNode) -> None:
     said = call(node, "VolumeDriver.Create", {"Name": "cells", "Opts": {"form": "x"}})["Err"]
-    assert said == "there is no option 'form'; did you mean https://example.org/?"
+    assert said == "there is no option 'form';\n  did you mean https://example.org/?"
 
 
 @pytest.mark.parametrize("options", [None, {}])

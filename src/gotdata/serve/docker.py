@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from gotdata.errors import GotdataError
-from gotdata.paths import redact
 from gotdata.policy import Who
 from gotdata.serve.base import Node, Volume
-from gotdata.serve.unix_http import Request, Response, Route
+from gotdata.serve.unix_http import Request, Response, Route, message
 
 if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
@@ -46,7 +45,7 @@ Asked = TypeVar("Asked", bound=msgspec.Struct)
 
 
 class Plugin:
-    """What is wrong is told in ``Err``, in one line: the engine shows it to its user."""
+    """What is wrong is told in ``Err``, which the engine shows to its user."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -101,7 +100,7 @@ def _route(kind: type[Asked], ask: Callable[[Asked], Answer]) -> Route:
         except msgspec.MsgspecError as error:
             told = {"Err": f"the engine's request can't be read: {error}"}
         except GotdataError as error:
-            told = {"Err": redact(" ".join(str(error).split()))}
+            told = {"Err": message(error)}
         return Response(200, msgspec.json.encode(told), _CONTENT_TYPE)
 
     return route

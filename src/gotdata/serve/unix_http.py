@@ -88,7 +88,12 @@ def answer(value: Any, status: int = 200) -> Response:
 def failure(error: GotdataError) -> Response:
     """``{"error": CLASS, "message": TEXT}``, with the status that fits."""
     status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-    return answer({"error": type(error).__name__, "message": redact(str(error))}, status)
+    return answer({"error": type(error).__name__, "message": message(error)}, status)
+
+
+def message(error: GotdataError) -> str:
+    """For whoever asked. Some errors have several lines, such as what a policy could say."""
+    return "\n".join(redact(line) for line in str(error).splitlines())
 
 
 class UnixServer:
