@@ -29,7 +29,7 @@ TIERS = (
     {"snapshot", "lock", "policy"},
     {"store"},
     {"tree"},
-    {"fuse", "deliver"},
+    {"fuse", "deliver", "run"},
     {"serve"},
     {"provenance"},
     {
@@ -49,7 +49,7 @@ TIERS = (
 RANKS = {stage: rank for rank, tier in enumerate(TIERS) for stage in tier}
 """By a module's first name after ``gotdata``, cut at an underscore (``snapshot_index`` is a part of ``snapshot``)."""
 
-HANDED_TREES = {"store", "tree", "fuse", "deliver", "serve"}
+HANDED_TREES = {"store", "tree", "fuse", "deliver", "run", "serve"}
 """Never import a source: they are handed origins or trees, so that what serves strangers holds no credentials."""
 
 

@@ -11,6 +11,8 @@ from gotdata.deliver.copy import Copy
 from gotdata.deliver.mount import Mount
 from gotdata.errors import DeliveryError
 from gotdata.manifest import Dataset
+from gotdata.run.folder import Folder
+from gotdata.run.placeholders import Placeholders
 from gotdata.serve.client import Shared
 
 MOUNT, COPY, BAKE = Mount(), Copy(), Bake()
@@ -24,6 +26,7 @@ class Choice:
     def __init__(self, daemon: Path) -> None:
         self._shared = Shared(daemon)
         self._all: dict[str, Delivery] = {one.name: one for one in (self._shared, MOUNT, COPY, BAKE)}
+        self._of_runs: dict[str, Delivery] = {one.name: one for one in (Folder(), Placeholders())}
 
     def check(self, demand: str) -> None:
         """Raises DeliveryError: there is no such delivery."""
@@ -32,11 +35,12 @@ class Choice:
 
     def of(self, receipt: Receipt) -> Delivery:
         """The delivery by which a receipt is undone. Raises DeliveryError."""
-        if receipt.delivery not in self._all:
+        found = self._all.get(receipt.delivery) or self._of_runs.get(receipt.delivery)
+        if found is None:
             raise DeliveryError(
                 f"{receipt.name} was delivered as {receipt.delivery}, by another gotdata; undo it with that one"
             )
-        return self._all[receipt.delivery]
+        return found
 
     def content(self, receipt: Receipt, dataset: Dataset, demand: str) -> bool:
         """Whether what is up is of a kind that was asked for. What came with the image needs nobody's wish."""

@@ -22,7 +22,7 @@ from gotdata.choice import BAKE, LAZY, MOUNT, Choice
 from gotdata.deliver.bake import check_room, settled
 from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
-from gotdata.errors import GotdataError, IntegrityError, NotFound, StoreError
+from gotdata.errors import DeliveryError, GotdataError, IntegrityError, NotFound, StoreError
 from gotdata.hint import hint
 from gotdata.history import is_ignored
 from gotdata.lock_texts import FOLDER
@@ -32,6 +32,7 @@ from gotdata.outcome import Delivered, Fetched, Plan, State, Status, Verified
 from gotdata.paths import redact, target
 from gotdata.report import Event
 from gotdata.repository import Repository, digest
+from gotdata.run.use import used
 from gotdata.serve.order import DATASET
 from gotdata.sources.file import here
 from gotdata.tree.locked import LockedTree
@@ -131,7 +132,7 @@ class Project(Repository):
         began, moved = time.monotonic(), self.bench.moved
         name, known = dataset.name, self._lock.data[dataset.name]
         arguments = self.bench.arguments(name, known, self._pins(name))
-        tree, index = self._tree(name)
+        index = self._index(name)
         receipt = self._receipts.all().get(name)
         made_of = sha256(msgspec.json.encode(arguments, order="sorted")).hexdigest()
         change, why = "same", "it is up already"
@@ -144,20 +145,7 @@ class Project(Repository):
                 check_free(place)
             if delivery.name not in LAZY:
                 self._say("plan", name, f"{delivery.name} {name}", bytes=known.bytes, files=known.files)
-            job = Job(
-                name=name,
-                tree=tree,
-                root=self._root,
-                target=place,
-                files=known.files,
-                bytes=known.bytes,
-                whole=lambda id: self.bench.reader.whole(tree.wanted(id)),
-                clear=lambda: self._clear(receipt),
-                serving=lambda: self._spec(name, known, {**arguments, "reach": msgspec.to_builtins(self.ctx.reach)}),
-                alone=lambda: self.alone(name, DATASET),
-                connections=self.ctx.settings.connections,
-                reporter=self.ctx.reporter,
-            )
+            job = self._job(dataset, receipt)
             receipt, change = replace(delivery.up(job), made_of=made_of if delivery.name in LAZY else ""), "up"
             self._receipts.write(receipt)
             if not is_ignored(self._root, dataset.to):
@@ -165,6 +153,29 @@ class Project(Repository):
                 self._say("warning", name, f"git would take the data in; put the line {line} into .gitignore")
         paths = (path for path, _ in index.files())
         return self._delivered(dataset, receipt, change, why, paths, self.bench.moved - moved, began)
+
+    def _job(self, dataset: Dataset, receipt: Receipt | None) -> Job:
+        """What a delivery is told of a dataset, which ``receipt`` says was delivered before."""
+        name, known = dataset.name, self._lock.data[dataset.name]
+        tree, _ = self._tree(name)
+        arguments = {
+            **self.bench.arguments(name, known, self._pins(name)),
+            "reach": msgspec.to_builtins(self.ctx.reach),
+        }
+        return Job(
+            name=name,
+            tree=tree,
+            root=self._root,
+            target=target(self._root, dataset.to),
+            files=known.files,
+            bytes=known.bytes,
+            whole=lambda id: self.bench.reader.whole(tree.wanted(id)),
+            clear=lambda: self._clear(receipt),
+            serving=lambda: self._spec(name, known, arguments),
+            alone=lambda: self.alone(name, DATASET),
+            connections=self.ctx.settings.connections,
+            reporter=self.ctx.reporter,
+        )
 
     def _delivered(
         self,
@@ -202,7 +213,7 @@ class Project(Repository):
 
     def _stands(self, receipt: Receipt, dataset: Dataset, demand: str, made_of: str) -> bool:
         """Whether what is up is what would be made there now."""
-        if not self._choice.content(receipt, dataset, demand):
+        if receipt.run or not self._choice.content(receipt, dataset, demand):
             return False
         same = receipt.snapshot == self._lock.data[receipt.name].snapshot
         if receipt.delivery in LAZY:
@@ -270,6 +281,8 @@ class Project(Repository):
             return done
 
     def _take_down(self, receipt: Receipt, lazy: bool) -> None:
+        if receipt.run and used(self._root, receipt.name) and not lazy:
+            raise DeliveryError(f"{receipt.name} is in use by a `gotdata run`; end that first, or `gotdata down --lazy`")
         self._choice.of(receipt).down(self._root, receipt, lazy)
         self._receipts.forget(receipt.name)
         # Folders that others of us still lie in are theirs to remove now.

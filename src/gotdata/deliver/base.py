@@ -33,6 +33,7 @@ class Receipt:
         folders: those that were made on the way to the target, outermost first, relative to the root.
         pid: of the process that must keep running; 0 where there is none.
         made_of: a digest of all that the delivery was told, by which a change of it is seen.
+        run: it is there for the commands of `gotdata run` only, the last of which takes it away.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Receipt:
     folders: tuple[str, ...] = ()
     pid: int = 0
     made_of: str = ""
+    run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
