@@ -47,4 +47,6 @@ def run(
     found = settings.load({"store": str(Path(state, "store")), **{k: v for k, v in call.flags.items() if v}})
     path = Path(rules or found.policy)
     places = Places(Path(state).absolute(), Path(run_folder).absolute())
-    Daemon(places, found, lambda: policy.load(path), prepare_apart, "" if no_plugin else plugin, linger).run()
+    Daemon(
+        places, found, lambda asked: policy.load(path).judge(asked), prepare_apart, "" if no_plugin else plugin, linger
+    ).run()

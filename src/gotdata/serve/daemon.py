@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gotdata import policy
 from gotdata.errors import DeliveryError
 from gotdata.fuse.keeper import Keeper
 from gotdata.fuse.log import Log
@@ -22,7 +21,7 @@ from gotdata.serve.control import BODY_LIMIT, Control
 from gotdata.serve.docker import Plugin
 from gotdata.serve.metrics import Metrics
 from gotdata.serve.mounts import Mounts
-from gotdata.serve.node import LocalNode
+from gotdata.serve.node import LocalNode, Rules
 from gotdata.serve.order import Places, Prepare
 from gotdata.serve.unix_http import UnixServer
 from gotdata.settings import Settings
@@ -46,7 +45,7 @@ class Daemon:
 
     places: Places
     settings: Settings
-    rules: Callable[[], policy.Policy]
+    rules: Rules
     prepare: Prepare
     plugin: str = "gotdata"
     linger: float = LINGER

@@ -33,13 +33,15 @@ if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
 
 
+Rules = Callable[[policy.Asked], Grant]
+"""What the operator's policy says now. Raises PolicyError."""
+
+
 class LocalNode:
     """Fulfils ``base.Node``. What it knows lies in files, what stands is asked of the kernel and the keeper: so it may
     be killed at any moment."""
 
-    def __init__(
-        self, places: Places, settings: Settings, rules: Callable[[], policy.Policy], prepare: Prepare, log: Log
-    ) -> None:
+    def __init__(self, places: Places, settings: Settings, rules: Rules, prepare: Prepare, log: Log) -> None:
         self._places, self._settings, self._rules, self._prepare, self._log = places, settings, rules, prepare, log
         self._records = Records(places)
         self._names: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
@@ -111,7 +113,7 @@ class LocalNode:
 
     def judge(self, who: Who, urls: tuple[str, ...], manifest: str = "", root: str = "", size: int = 0) -> Grant:
         """What the operator's rules say now. Raises PolicyError."""
-        return self._rules().judge(policy.Asked(who, urls, "volume", root, manifest, size))
+        return self._rules(policy.Asked(who, urls, "volume", root, manifest, size))
 
     def remove(self, name: str) -> None:
         with self._alone(name):
