@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -87,6 +88,9 @@ class Records:
         """The record goes first: what is left after a crash is no volume."""
         (self.folder(name) / "volume.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder(name), ignore_errors=True)
+        for folder in (self._places.holds / name, self._places.scratch / name):
+            with suppress(OSError):
+                folder.rmdir()
 
     def tidy(self) -> None:
         """Removes what a crash left of volumes that were being made."""
