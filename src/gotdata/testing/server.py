@@ -119,7 +119,12 @@ class Server:
         otherwise: answers what nothing was ``put`` for; None where it has no answer either.
     """
 
-    def __init__(self, index: Literal["html", "json", ""] = "html", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        index: Literal["html", "json", ""] = "html",
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.requests: list[Request] = []
         self.index = index
         self.otherwise: Callable[[Request], Reply | None] = lambda request: None
@@ -130,10 +135,10 @@ class Server:
         class Handler(_Handler):
             of = server
 
-        self._http = _Listener(("127.0.0.1", 0), Handler)
+        self._http = _Listener((host, 0), Handler)
         if tls is not None:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._http.server_port}/"
+        self.url = f"http{'s' if tls else ''}://{host}:{self._http.server_port}/"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Server:
