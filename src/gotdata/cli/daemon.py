@@ -19,6 +19,7 @@ from gotdata.errors import DeliveryError
 @click.option("--no-plugin", is_flag=True, help="No volume driver for Docker.")
 @click.option("--policy", "rules", metavar="FILE", help="The operator's rules (else the setting `policy`).")
 @click.option("--linger", type=float, default=30.0, help="Seconds for which an unused mount stays.")
+@click.option("--keeper-apart", is_flag=True, help="Start no keeper: it is a service, or a container, of its own.")
 @click.option("--install", is_flag=True, help="Install its systemd units, enable them, and end.")
 def run(
     call: Call,
@@ -28,6 +29,7 @@ def run(
     no_plugin: bool,
     rules: str | None,
     linger: float,
+    keeper_apart: bool,
     install: bool,
 ) -> None:
     """Owns the store and the mounts of a machine, until a signal comes. Containers get its data as Docker volumes,

@@ -41,6 +41,7 @@ LINGER = 30.0
 class Daemon:
     """Attributes:
     plugin: what Docker's volume driver is called; empty for none.
+    keeper_apart: the keeper is another's to start: without it this daemon ends, and is to be started again.
     """
 
     places: Places
@@ -49,6 +50,7 @@ class Daemon:
     prepare: Prepare
     plugin: str = "gotdata"
     linger: float = LINGER
+    keeper_apart: bool = False
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Until SIGTERM or SIGINT. The mounts stay, for the daemon that comes next.
@@ -65,7 +67,7 @@ class Daemon:
         with ExitStack() as stack:
             _prepare(self.places)
             stack.enter_context(_only_one(self.places.run / "daemon.lock"))
-            keeper = Keeper.start(self.places.keeper, self.places.run / "log" / "keeper.log")
+            keeper = self._keeper()
             node = LocalNode(self.places, self.settings, self.rules, self.prepare, log)
             mounts = Mounts(self.places.mounts, keeper, node.held, self.linger, log)
             node.begin(mounts)
@@ -84,6 +86,11 @@ class Daemon:
             while not ended.wait(EVERY):
                 node.count()
             _notify("STOPPING=1")
+
+    def _keeper(self) -> Keeper:
+        if self.keeper_apart:
+            return Keeper.connect(self.places.keeper)
+        return Keeper.start(self.places.keeper, self.places.run / "log" / "keeper.log")
 
 
 def _prepare(places: Places) -> None:
