@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from gotdata.fuse import message
 from gotdata.fuse.ledger import Ledger, check
 from gotdata.fuse.message import Kind, Packet
+from gotdata.fuse.resend import ask_again
 
 if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
@@ -30,7 +31,6 @@ _DEVICE = os.makedev(10, 229)
 _IN = struct.Struct("<IIQQ")
 _OUT = struct.Struct("<IiQ")
 _BUFFER = 1 << 17
-_RESEND = 7
 _BACKING_CLOSE = 0x4004E502
 _FORGET, _RELEASE, _RELEASEDIR, _INTERRUPT, _DESTROY, _BATCH_FORGET = 2, 18, 29, 36, 38, 42
 _SILENT = {_FORGET, _INTERRUPT, _DESTROY, _BATCH_FORGET}
@@ -54,13 +54,18 @@ class Mount:
         """When its readers have waited enough for a server."""
         self._ledger: Ledger | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the kernel has done with it."""
+        poll = select.poll()
+        poll.register(self.fuse, 0)
+        return bool(poll.poll(0))
+
     def begin(self) -> None:
-        """From now on requests are refused, those first that the server left unanswered. Where the kernel can't say
-        them again (Linux before 6.9) these hang until the mount goes, or its users do."""
+        """From now on requests are refused, those first that the server left unanswered."""
         self.due = None
         self._ledger = Ledger(os.dup(self.fds[1]))
-        with contextlib.suppress(OSError):
-            os.write(self.fuse, _OUT.pack(_OUT.size, _RESEND, 0))
+        ask_again(self.fuse, self._ledger.flags, self._ledger.seen)
 
     def refuse(self, buffer: bytearray) -> None:
         """Answers one request. Raises OSError: ENODEV where the kernel has done with it."""
@@ -118,6 +123,7 @@ class Keeping:
                     self._look(self._orphans[fd], happened)
             now = time.monotonic()
             for mount in [mount for mount in self._orphans.values() if mount.due is not None and mount.due <= now]:
+                self._say(mount, f"no server came within {self._grace:g} s; its readers get EIO until one does")
                 mount.begin()
                 self._poll.modify(mount.fuse, select.POLLIN)
 
@@ -199,6 +205,10 @@ class Keeping:
         except KeyError:
             raise OSError(errno.ENOENT, "no such mount") from None
 
+    def _say(self, mount: Mount, text: str) -> None:
+        with contextlib.suppress(OSError):  # its log may be on a full disk
+            print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {mount.name}: {text}", file=sys.stderr, flush=True)
+
     def _hold(self, packet: Packet) -> None:
         if packet.name in self._mounts:
             raise OSError(errno.EEXIST, "held already")
@@ -277,35 +287,29 @@ class Keeping:
         mount = self._served.pop(client, None)
         if mount:
             self._orphan(mount)
+            if mount.ended:
+                self._drop(mount)
             self._tell(mount.name)
         self._listen(True)
 
 
-def main(path: str, grace: str = str(GRACE), ready: str = "-1") -> None:
+def main(path: str, grace: str = str(GRACE), ready: str = "") -> None:
+    """The process. With ``ready``, the end of a pipe, it goes on in the background, and closes that when it can be
+    asked. Where another keeper answers at ``path`` there is nothing to do."""
+    if ready and os.fork():
+        os._exit(0)
     try:
-        keep(path, float(grace), int(ready))
+        listener = _listener(path)
+        if listener is None:
+            return
+        keeping = Keeping(listener, float(grace))
     except (OSError, ValueError) as error:
         sys.exit(f"no keeper at {path}: {error}")
-
-
-def keep(path: str, grace: float = GRACE, ready: int = -1) -> None:
-    """Until it is killed, or told to end while it holds nothing. With ``ready``, the end of a pipe, it goes on in the
-    background, and closes that when it can be asked. Where another keeper answers at ``path`` there is nothing to do.
-
-    Raises:
-        OSError: no socket can be made there.
-    """
-    listener = _listener(path)
-    if listener is None:
-        return
-    keeping = Keeping(listener, grace)
 
     def end(*_: object) -> None:
         if keeping.empty:
             raise SystemExit
 
-    if ready >= 0 and os.fork():
-        os._exit(0)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end)
@@ -313,8 +317,8 @@ def keep(path: str, grace: float = GRACE, ready: int = -1) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("-1000")  # its end is the end of every mount
-    if ready >= 0:
-        os.close(ready)
+    if ready:
+        os.close(int(ready))
     try:
         keeping.run()
     finally:

@@ -26,6 +26,7 @@ RESENT = 1 << 63
 
 _MINOR, _FLAGS, _OPENING, _OPENED, _RELEASED = 1, 2, 3, 4, 5
 _OPENS, _READS, _READ_BYTES, _FETCHED, _REFUSED, _LIMIT = 6, 7, 8, 9, 10, 11
+_SEEN = 12
 _SLOTS = 16
 """Words of the header. After it a slot is two: the node, and its backing id (high half) with its count."""
 _COUNT = (1 << 32) - 1
@@ -55,7 +56,7 @@ class Ledger:
         self._slots: dict[int, int] = {}
         self._free: list[int] = []
         for at, state in ((_SLOTS + 2 * slot, state) for slot, state in states):
-            if state:
+            if state & _COUNT:
                 self._slots[self._words[at]] = at + 1
             else:
                 self._free.append(at)
@@ -84,31 +85,28 @@ class Ledger:
     def __contains__(self, node: int) -> bool:
         return node in self._slots
 
-    def backing(self, node: int) -> int:
-        """The id by which the kernel knows the store's file of an open node; 0: it is open through the cache."""
-        return self._words[self._slots[node]] >> 32
-
-    def open(self, unique: int, node: int, backing: int = 0) -> None:
-        """Counts an OPEN, once. ``backing`` is of the first."""
+    def open(self, unique: int, node: int, backing: int = 0) -> int:
+        """Counts an OPEN, once. ``backing`` is of the first. Gives the id by which the kernel knows the store's file, 0
+        where the node is open through the cache."""
+        at = self._slots.get(node) or self._take(node, backing)
         words = self._words
+        state = words[at]
         unique &= ~RESENT
-        if words[_OPENED] == unique:
-            return
-        at = self._slots.get(node)
-        if at is None:
-            self._take(node, backing)
-        else:
-            words[at] += 1
-        words[_OPENED] = unique
-        words[_OPENS] += 1
+        if words[_OPENED] != unique:
+            words[at] = state = state + 1
+            words[_OPENED] = unique
+            words[_OPENS] += 1
+        return state >> 32
 
-    def _take(self, node: int, backing: int) -> None:
+    def _take(self, node: int, backing: int) -> int:
+        """A slot that counts nothing yet, so it is free again for whoever reads it now."""
         if not self._free:
             self._grow()
         at = self._free.pop()
         self._words[at] = node
-        self._words[at + 1] = backing << 32 | 1
+        self._words[at + 1] = backing << 32
         self._slots[node] = at + 1
+        return at + 1
 
     def _grow(self) -> None:
         size = 8 * len(self._words)
@@ -160,6 +158,15 @@ class Ledger:
     @passthrough.setter
     def passthrough(self, value: bool) -> None:
         self._words[_OPENING] = 1 if value else 2
+
+    @property
+    def seen(self) -> int:
+        """The last request that was taken from the kernel, where this must be known: see ``resend``."""
+        return self._words[_SEEN]
+
+    @seen.setter
+    def seen(self, unique: int) -> None:
+        self._words[_SEEN] = unique
 
     def read(self, size: int) -> None:
         self._words[_READS] += 1

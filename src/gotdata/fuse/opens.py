@@ -15,6 +15,7 @@ from gotdata.fuse.ledger import Ledger
 from gotdata.store.base import Held
 
 _NO_FILE = -1
+_CACHED = protocol.opened(protocol.Fopen.KEEP_CACHE)
 
 
 class Opens:
@@ -32,19 +33,14 @@ class Opens:
     def open(self, unique: int, node: int, held: Held | None) -> bytes | int:
         """The answer to OPEN, or an errno. ``held`` is needed unless the inode is open already. Whoever sends the
         answer and learns that nobody wants it calls ``refused``."""
-        ledger = self._ledger
-        if node in ledger:
-            ledger.open(unique, node)
-            backing = ledger.backing(node)
-        else:
+        backing = 0
+        if node not in self._ledger:
             assert held is not None
             backing = self._back(held.fd if held.whole and not held.in_place else _NO_FILE)
             if self._passthrough is False:
                 return errno.ENOSYS
-            ledger.open(unique, node, backing)
-        if backing:
-            return protocol.opened(protocol.Fopen.PASSTHROUGH, backing)
-        return protocol.opened(protocol.Fopen.KEEP_CACHE)
+        backing = self._ledger.open(unique, node, backing)
+        return protocol.opened(protocol.Fopen.PASSTHROUGH, backing) if backing else _CACHED
 
     def release(self, unique: int, node: int) -> None:
         self._close(self._ledger.release(unique, node))

@@ -103,7 +103,6 @@ class Notify(IntEnum):
     """``enum fuse_notify_code``."""
 
     INVAL_INODE = 2
-    RESEND = 7
 
 
 BACKING_OPEN = 0x4010E501

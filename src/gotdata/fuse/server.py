@@ -18,6 +18,7 @@ from gotdata.fuse.meter import Meter
 from gotdata.fuse.opens import Opens
 from gotdata.fuse.protocol import Op
 from gotdata.fuse.reads import Reads
+from gotdata.fuse.resend import HAS_RESEND, ask_again
 from gotdata.fuse.spec import Spec
 from gotdata.fuse.workers import Worker
 from gotdata.model import Kind, Node
@@ -50,6 +51,7 @@ class Server:
         self._reads = Reads(connection, self._files, meter, ledger, log, spec.timeout, self._send)
         self._workers = [Worker(spec, log, self._reads.wanted) for _ in range(spec.workers)]
         self._listening: dict[int, Worker] = {}
+        self._notes_requests = False
         self._operations: dict[int, Callable[[protocol.Request], Answer]] = {
             Op.INIT: self._init,
             Op.LOOKUP: self._lookup,
@@ -95,6 +97,8 @@ class Server:
         if fd != self._connection.fd:
             self._hear(fd)
         elif request := self._connection.receive():
+            if self._notes_requests:
+                self._ledger.seen = request.unique
             self._dispatch(request)
 
     def _patience(self) -> float | None:
@@ -161,6 +165,7 @@ class Server:
         return None
 
     def _begin(self) -> None:
+        self._notes_requests = not self._ledger.flags & HAS_RESEND
         self._ready()
         # Now, so that the first reader need not wait for it.
         for worker in self._workers:
@@ -168,11 +173,7 @@ class Server:
             self._listen(worker)
 
     def _resume(self) -> None:
-        """Has the kernel say again what the server before this one left unanswered."""
-        try:
-            self._connection.notify(protocol.Notify.RESEND)
-        except OSError as error:
-            self._log(f"{self._spec.dataset}: readers of the server that died may hang: {error.strerror} (Linux 6.9)")
+        ask_again(self._connection.fd, self._ledger.flags, self._ledger.seen)
         self._begin()
 
     def _lookup(self, request: protocol.Request) -> Answer:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from importlib import import_module
 
 from gotdata.fuse import message
@@ -21,18 +22,18 @@ _FDS = 6
 
 
 class Spare:
-    """For ``launch``; for one thread at a time. Where it can't help, the launcher starts a server of its own."""
+    """For ``launch``. Thread-safe. Where it can't help, the launcher starts a server of its own."""
 
     def __init__(self, opens: str) -> None:
         """``opens``: the factory of the trees that will be served."""
         self._opens = opens
+        self._lock = threading.Lock()
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.begin()
+        self._begin()
 
-    def begin(self) -> None:
-        """Starts it, again where it died; does not wait for it."""
-        self.close()
+    def _begin(self) -> None:
+        """Starts it, and does not wait for it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -48,16 +49,22 @@ class Spare:
 
     def serve(self, target: str, fds: list[int]) -> bool:
         """Hands a server its descriptors: standard input, the log, /dev/fuse, ready, ledger, tie. Whether it can."""
-        if self._sock is None:
-            return False
-        try:
-            socket.send_fds(self._sock, [os.fsencode(target)], fds)
-        except OSError:
-            self.begin()
-            return False
-        return True
+        with self._lock:
+            if self._sock is None:
+                return False
+            try:
+                socket.send_fds(self._sock, [os.fsencode(target)], fds)
+            except OSError:  # it died
+                self._close()
+                self._begin()
+                return False
+            return True
 
     def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._sock and self._process:
             self._sock.close()
             self._sock = None

@@ -1,0 +1,37 @@
+"""What a server that died had taken from the kernel and not answered: said again, or given up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("gotdata.fuse needs Linux")
+
+HAS_RESEND = 1 << 39
+"""Of INIT's flags: Linux 6.9 and later."""
+SWEPT = 1 << 20
+"""Requests before the last one that was seen, among which are all that may still be waiting: more than a mount is asked
+in the time in which each must be answered."""
+_OUT = struct.Struct("<IiQ")
+_RESEND, _EIO = 7, 5
+_STEP = 2
+
+
+def ask_again(fuse: int, flags: int, seen: int) -> None:
+    """Nothing is left that nobody answers: the kernel queues such requests again. One that can't gets EIO for each that
+    may be among them; it laughs at answers to others.
+
+    Args:
+        flags: of INIT.
+        seen: the number of the last request that was taken, where the kernel lacks ``HAS_RESEND``.
+    """
+    if flags & HAS_RESEND:
+        with contextlib.suppress(OSError):  # unmounted
+            os.write(fuse, _OUT.pack(_OUT.size, _RESEND, 0))
+        return
+    for unique in range(max(seen - SWEPT * _STEP, 0), seen + _STEP, _STEP):
+        with contextlib.suppress(OSError):
+            os.write(fuse, _OUT.pack(_OUT.size, -_EIO, unique))
