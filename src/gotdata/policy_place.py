@@ -12,7 +12,11 @@ from gotdata.errors import PolicyError, SourceError
 ALL = "*"
 """Every place but the files of this machine."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?://)?")
-_DECODED = 4
+_WEB = re.compile(
+    r"(?i)https?://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d*)?(?P<path>/[^?#]*)?(?:[?#].*)?"
+)
+"""Matched on the text as it is: the parser decodes hosts, and takes out what it thinks can be taken out."""
+_ROUNDS = 4
 """Times that a path is decoded in search of what could climb."""
 
 
@@ -36,7 +40,7 @@ def place(text: str) -> str:
         return _web(text)
     if scheme == "file":
         return "file:" + _file(rest)
-    rest = unquote(rest).lower() if scheme == "doi" else rest
+    rest = _decoded(rest).lower() if scheme == "doi" else rest
     slashes = "//" if rest.startswith("//") else ""
     body = rest.removeprefix(slashes)
     _check_path(body)
@@ -78,25 +82,22 @@ def _web(text: str) -> str:
         parsed = parse(text)
     except SourceError:
         raise PolicyError("it is no URL") from None
-    # Of the raw text: the parser takes out what it thinks can be taken out.
-    raw = re.match(r"(?i)https?://[^/?#\\]*([^?#]*)", text)
-    if raw is None or not parsed.host or parsed.auth is not None or "@" in text.partition("//")[2].partition("/")[0]:
-        raise PolicyError("a host is due after https://, and no user")
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]", parsed.host) or ".." in parsed.host:
-        raise PolicyError("its host has another spelling: letters, digits, '.', '-', and no dot at the end")
-    path = raw[1] or "/"
+    raw = _WEB.fullmatch(text)
+    if raw is None or ".." in raw["host"]:
+        raise PolicyError("a host is due after https://, of letters, digits, '.' and '-': no user, no dot at its end")
+    path = raw["path"] or "/"
     _check_path(path.removeprefix("/"))
-    if re.fullmatch(r"(dx\.|www\.)?doi\.org", parsed.host):
-        return "doi:" + unquote(path).removeprefix("/").lower()
-    return site(text) + unquote(path)
+    if re.fullmatch(r"(dx\.|www\.)?doi\.org", parsed.host or ""):
+        return "doi:" + _decoded(path).removeprefix("/").lower()
+    return site(text) + _decoded(path)
 
 
 def _check_path(path: str) -> None:
     decoded = [path]
-    while len(decoded) < _DECODED and (further := unquote(decoded[-1], errors="replace")) != decoded[-1]:
+    while (further := _decoded(decoded[-1])) != decoded[-1]:
+        if len(decoded) == _ROUNDS:
+            raise PolicyError("its path is encoded over and over")
         decoded.append(further)
-    if unquote(decoded[-1]) != decoded[-1]:
-        raise PolicyError("its path is encoded over and over")
     if any("\\" in text or text.count("/") != path.count("/") for text in decoded):
         raise PolicyError("its path holds a backslash, or a slash as %2F, which servers read in two ways")
     parts = [re.split(r"[/;]", text) for text in decoded]
@@ -108,9 +109,14 @@ def _check_path(path: str) -> None:
 
 def _file(rest: str) -> str:
     """The path, decoded, of a ``file:`` reference."""
-    path = unquote(re.sub(r"^//(localhost)?(?=/)", "", rest), errors="surrogateescape")
+    path = _decoded(re.sub(r"^//(localhost)?(?=/)", "", rest))
     if not path.startswith("/") or path.startswith("//"):
         raise PolicyError("it is relative, or of another machine: an absolute path is due, file:///path")
     if "\0" in path or {".", ".."} & set(path.split("/")):
         raise PolicyError("its path holds '.' or '..', which may lead anywhere")
     return path
+
+
+def _decoded(text: str) -> str:
+    """Bytes that are not UTF-8 stay apart from one another, as surrogates."""
+    return unquote(text, errors="surrogateescape")
