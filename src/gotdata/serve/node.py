@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -55,6 +55,28 @@ class LocalNode:
         self._records.tidy()
         scratch.sweep(self._places.scratch)
         mounts.begin()
+        threading.Thread(target=self._refresh_all, name="refresh", daemon=True).start()
+
+    def _refresh_all(self) -> None:
+        """Credentials may be others since the daemon ran last, and the store may be another. No origin is asked."""
+        for record in self._records.volumes():
+            try:
+                self._refresh(record)
+            except Exception as error:
+                self._log(f"volume {record.name}: {error}")
+
+    def _refresh(self, record: Record) -> Record:
+        """What its mounts are made of, found anew from what was locked."""
+        with self._alone(record.name):
+            if not self._records.known(record.name):
+                return record
+            manifest = record.options.get("manifest", "")
+            grant = self.judge(_who(record), record.found.urls, manifest, record.root, record.scratch)
+            found = self._prepare(self._order(record.name, grant))
+            fresh = replace(record, found=found)
+            if fresh != record:
+                self._records.keep(fresh)
+            return fresh
 
     def held(self, key: str) -> bool:
         return key in self._held
@@ -79,7 +101,7 @@ class LocalNode:
         check_name(name)
         digest = _digest(options, files or {})
         with self._alone(name):
-            if (self._records.folder(name) / "volume.json").is_file():
+            if self._records.known(name):
                 if self._records.volume(name).digest != digest:
                     raise DeliveryError(f"there is a volume '{name}' with other options; remove it, or name another")
                 return self.volume(name)
@@ -108,8 +130,11 @@ class LocalNode:
             place = folder / remote_path(path)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
+        return self._prepare(replace(self._order(name, grant), manifest=asked.manifest, dataset=asked.dataset))
+
+    def _order(self, name: str, grant: Grant) -> Order:
         reach = msgspec.to_builtins(grant.reach)
-        return self._prepare(Order(str(folder), str(self._settings.store_path), reach, asked.manifest, asked.dataset))
+        return Order(str(self._records.repository(name)), str(self._settings.store_path), reach)
 
     def judge(self, who: Who, urls: tuple[str, ...], manifest: str = "", root: str = "", size: int = 0) -> Grant:
         """What the operator's rules say now. Raises PolicyError."""
@@ -151,9 +176,8 @@ class LocalNode:
     def mount(self, name: str, holder: str) -> Path:
         with self._alone(name):
             record = self._records.volume(name)
-            who = msgspec.convert(record.who, Who)
             manifest = record.options.get("manifest", "")
-            grant = self.judge(who, record.found.urls, manifest, record.root, record.scratch)
+            grant = self.judge(_who(record), record.found.urls, manifest, record.root, record.scratch)
             key = _key(record.found, grant, bool(record.scratch))
             hold = Hold(name, holder, key, bool(record.scratch), grant.rule, grant.bytes_a_day)
             if self._records.hold(name, holder) not in (None, hold):
@@ -162,7 +186,7 @@ class LocalNode:
             with self._table:
                 self._held[key] = hold
             try:
-                lower = self._mounts.up(key, self._spec(key, record, grant))
+                lower = self._up(key, record, grant)
                 self.count()
                 if hold.scratch:
                     return scratch.up(lower, self._records.scratch(hold), record.scratch)
@@ -170,6 +194,13 @@ class LocalNode:
             except BaseException:
                 self._give_back(hold)
                 raise
+
+    def _up(self, key: str, record: Record, grant: Grant) -> Path:
+        try:
+            return self._mounts.up(key, self._spec(key, record, grant))
+        except DeliveryError as error:
+            self._log(f"volume {record.name}: {error}; its names are indexed again")  # the store may have been cleared
+            return self._mounts.up(key, self._spec(key, self._refresh(record), grant))
 
     def _spec(self, key: str, record: Record, grant: Grant) -> Spec:
         found = record.found
@@ -210,6 +241,10 @@ class LocalNode:
     def _alone(self, name: str) -> threading.RLock:
         with self._table:
             return self._names[name]
+
+
+def _who(record: Record) -> Who:
+    return msgspec.convert(record.who, Who)
 
 
 def _digest(options: Mapping[str, str], files: Mapping[str, bytes]) -> str:

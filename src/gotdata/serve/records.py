@@ -73,10 +73,13 @@ class Records:
         for path in sorted(self._places.volumes.glob("*/volume.json")):
             yield _load(path, Record)
 
+    def known(self, name: str) -> bool:
+        return (self.folder(name) / "volume.json").is_file()
+
     def volume(self, name: str) -> Record:
         """Raises NotFound."""
         path = self.folder(name) / "volume.json"
-        if not path.is_file():
+        if not self.known(name):
             raise NotFound(f"there is no volume '{name}'; `docker volume create -d gotdata -o from=… {name}` makes it")
         return _load(path, Record)
 
