@@ -41,6 +41,7 @@ TIERS = (
         "verifying",
         "hint",
         "choice",
+        "running",
         "doctor",
         "testing",
     },  # where the parts are joined

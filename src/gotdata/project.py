@@ -66,7 +66,7 @@ class Project(Repository):
         with self._alone():
             stale = self._stale(chosen)
             if stale and locked:
-                raise _uncovered(stale)
+                raise uncovered(stale)
             failed: list[GotdataError] = []
             for dataset in chosen:
                 try:
@@ -90,7 +90,7 @@ class Project(Repository):
         """
         chosen = [one for one in self._chosen(names) if names or one.as_ == BAKE.name]
         if stale := self._stale(chosen):
-            raise _uncovered(stale)
+            raise uncovered(stale)
         done = [there for one in chosen if (there := self._baked(one, BAKE.name))]
         chosen = [one for one in chosen if one.name not in {there.name for there in done}]
         sizes = {one.name: self._lock.data[one.name].bytes for one in chosen}
@@ -282,7 +282,7 @@ class Project(Repository):
 
     def _take_down(self, receipt: Receipt, lazy: bool) -> None:
         if receipt.run and used(self._root, receipt.name) and not lazy:
-            raise DeliveryError(f"{receipt.name} is in use by a `gotdata run`; end that first, or `gotdata down --lazy`")
+            raise DeliveryError(f"{receipt.name} is in use by a `gotdata run`; end that, or `gotdata down --lazy`")
         self._choice.of(receipt).down(self._root, receipt, lazy)
         self._receipts.forget(receipt.name)
         # Folders that others of us still lie in are theirs to remove now.
@@ -398,7 +398,7 @@ class Project(Repository):
         return found
 
 
-def _uncovered(stale: Sequence[Dataset]) -> IntegrityError:
+def uncovered(stale: Sequence[Dataset]) -> IntegrityError:
     listed = ", ".join(one.name for one in stale)
     return IntegrityError(f"gotdata.lock does not cover {listed} as gotdata.yml has it; run `gotdata lock`")
 

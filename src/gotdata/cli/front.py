@@ -16,6 +16,7 @@ VERBS = {
     "bake": "Put a copy into the image that is being built.",
     "entrypoint": "Deliver, then start a container's command.",
     "daemon": "Serve the containers and users of this machine.",
+    "run": "Have the data there as long as a command runs.",
     "fetch": "Bring now what is mounted lazily.",
     "status": "Say what is up, and how much of it is here.",
     "plan": "Say what `up` would do, and why.",

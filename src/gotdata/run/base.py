@@ -11,9 +11,12 @@ from gotdata.deliver.base import Delivery, Job
 class Rung(Protocol):
     """A way to have data for one command, of a ladder of them, best first."""
 
-    name: str
-    delivery: Delivery
-    """What lies at the target while the command runs, and how it is taken away. Never a person's file is hidden."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def delivery(self) -> Delivery:
+        """What lies at the target while the command runs, and how it is taken away. It never hides a person's file."""
 
     def refusal(self) -> str:
         """Why this machine can't; empty where it can. Found by doing it, without leaving anything behind."""

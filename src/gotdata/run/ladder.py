@@ -46,3 +46,8 @@ def choose(demand: str = "") -> tuple[Rung, str]:
 
 def _why(refusals: dict[str, str]) -> str:
     return "; ".join(f"no {name}: {refusal}" for name, refusal in refusals.items()) or "nothing is better"
+
+
+def bare() -> Rung:
+    """For a command whose data is there for everybody."""
+    return rungs()[-1]

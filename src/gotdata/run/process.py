@@ -42,7 +42,7 @@ def tried(*words: str) -> str:
         text=True,
         errors="replace",
     )
-    said = done.stderr.strip().splitlines()
+    said = done.stderr.strip().removeprefix("gotdata: ").splitlines()
     return (said[-1] if said else f"it ended with {done.returncode}") if done.returncode else ""
 
 

@@ -22,7 +22,7 @@ def become(link: socket.socket, command: Sequence[str]) -> NoReturn:
         # Python ignores these, and the command would too.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], command)  # noqa: S606
+        os.execvp(command[0], list(command))  # noqa: S606
     except OSError as error:
         send(link, Kind.FAILED, value=error.errno or 0)
     finally:
