@@ -17,6 +17,7 @@ from select import select
 from gotdata.errors import GotdataError
 from gotdata.measure import size
 from gotdata.outcome import Finding
+from gotdata.serve.client import Shared
 from gotdata.settings import Settings
 from gotdata.store import disk
 from gotdata.store.store import Store
@@ -51,8 +52,16 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _store(settings)
     yield from _mounts(settings.store_path)
     yield from _namespaces()
+    yield _daemon(Path(settings.daemon))
     yield _port()
     yield from _packages()
+
+
+def _daemon(path: Path) -> Finding:
+    refusal = Shared(path).refusal()
+    if not refusal:
+        return Finding("daemon", True, f"answers at {path}")
+    return Finding("daemon", False, refusal, "an operator starts it: `sudo gotdata daemon --install`, see docs/node.md")
 
 
 def hopeless(found: Iterable[Finding]) -> bool:

@@ -65,7 +65,7 @@ class Shared:
 
     def refusal(self) -> str:
         if not self.there():
-            return "no daemon runs here (`gotdata daemon`, by the operator)"
+            return "no daemon runs here"
         try:
             ask(self._path, "GET", "/health")
         except GotdataError as error:
