@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 from gotdata.errors import ManifestError, PolicyError
 from gotdata.manifest.file import text_of
@@ -250,7 +251,10 @@ def _rooted(rule: Rule, asked: Asked) -> bool:
 
 def _written(found: str) -> str:
     """A place as people write it in a rule."""
-    return re.sub(r"^(http://[^/]*):80/|^(https://[^/]*):443/", lambda match: f"{match[1] or match[2]}/", found)
+    if not found.startswith(("http:", "https:")):
+        return found
+    plain = re.sub(r"^(http://[^/]*):80/|^(https://[^/]*):443/", lambda match: f"{match[1] or match[2]}/", found)
+    return quote(plain, safe="/:@!$&'(),;=+~[]", errors="surrogateescape")
 
 
 def _example(asked: Asked) -> str:

@@ -31,7 +31,8 @@ def check(call: Call, path: str | None) -> None:
     found = _loaded(call, path)
     if found.missing:
         raise ManifestError(f"{found.path} is not there: services refuse everything")
-    call.answer({"path": found.path, "rules": len(found.rules)}, [f"{found.path}: {len(found.rules)} rules"])
+    rules = f"{len(found.rules)} rule{'s' * (len(found.rules) != 1)}"
+    call.answer({"path": found.path, "rules": len(found.rules)}, [f"{found.path}: {rules}, nothing wrong"])
 
 
 @verb.verb("test", exits=(0, 1, 2, REFUSED, 130))
