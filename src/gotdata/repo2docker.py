@@ -79,6 +79,8 @@ class Gotdata(Pack):
     def get_assemble_scripts(self) -> list[tuple[str, str]]:
         scripts = list(super().get_assemble_scripts())
         found = _manifest()
+        if found and super().get_start_script():
+            scripts.append(("${NB_USER}", 'chmod +x "${GOTDATA_START}"'))  # as it is done for the one that starts first
         if found and any(one.as_ == "bake" for one in found.data.values()):
             scripts.append(("${NB_USER}", "gotdata bake"))
         return scripts

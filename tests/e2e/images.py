@@ -17,7 +17,7 @@ from tests.e2e.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("LICENSE", "README.md", "pyproject.toml", ".dockerignore", "requirements/image.txt", "container", "src")
-_NO_NETWORK = r"resolv|unreachable|Failed to fetch|Unable to locate package|No matching distribution|timed out"
+NO_NETWORK = r"resolv|unreachable|Failed to fetch|Unable to locate package|No matching distribution|timed out"
 
 
 def gotdata(engine: Engine, folder: Path) -> str:
@@ -46,7 +46,7 @@ def built(engine: Engine, tag: str, context: Path, *options: str) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = engine.docker(*command, check=False, timeout=600)
     said = done.stdout + done.stderr
-    if done.returncode and re.search(_NO_NETWORK, said):
+    if done.returncode and re.search(NO_NETWORK, said):
         pytest.skip(f"an image can't be built without a network: {said.strip().splitlines()[-1]}")
     assert done.returncode == 0, said[-4000:]
     return tag

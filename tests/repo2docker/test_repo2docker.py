@@ -1,17 +1,11 @@
-"""The mixin in the real repo2docker: which build pack it picks, the Dockerfile that it renders, and an image that an
-engine builds of it."""
+"""The mixin in the real repo2docker: which build pack it picks, and the Dockerfile that it renders."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import ssl
-import subprocess
 import sys
-import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -24,14 +18,11 @@ pytest.importorskip("repo2docker", reason="repo2docker is not installed: pip ins
 
 from repo2docker.app import Repo2Docker
 from repo2docker.buildpacks import BaseImage, DockerBuildPack
-from repo2docker.engine import ContainerEngine
 from traitlets.config import Config
 
 from gotdata.errors import DeliveryError, ManifestError
 from gotdata.project import Project
-from gotdata.repo2docker import Gotdata, configure, with_gotdata
-from tests.e2e import images
-from tests.e2e.engine import Engine
+from gotdata.repo2docker import Gotdata, configure
 
 MANIFEST = "gotdata: 1\ndata:\n  cells:\n    from: ./src\n    as: bake\n  mice:\n    from: ./other\n"
 CONTENT = b"cells of a mouse\n" * 1000
@@ -134,7 +125,7 @@ def test_a_dockerfile_has_our_steps_and_all_of_the_others(
 def test_a_repository_without_a_manifest_is_built_as_without_us(
     repository: Repository, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = repository(manifest="", start="#!/bin/sh\nexec \"$@\"\n", requirements_txt="numpy\n")
+    root = repository(manifest="", start='#!/bin/sh\nexec "$@"\n', requirements_txt="numpy\n")
     assert rendered(root, config, capsys) == rendered(root, Config(), capsys)
 
 
@@ -150,7 +141,7 @@ def test_a_dockerfile_of_the_repository_is_all_there_is(
 def test_the_manifest_is_found_where_repo2docker_finds_its_files(
     repository: Repository, config: Config, capsys: pytest.CaptureFixture[str], folder: str
 ) -> None:
-    root = repository(folder=folder, start="#!/bin/sh\nexec \"$@\"\n", postBuild="#!/bin/sh\n")
+    root = repository(folder=folder, start='#!/bin/sh\nexec "$@"\n', postBuild="#!/bin/sh\n")
     said = rendered(root, config, capsys).splitlines()
     assert f"ENV GOTDATA_START=${{REPO_DIR}}/{Path(folder, 'start')}" in said
     assert said.index("RUN gotdata bake") < said.index(f"RUN ./{Path(folder, 'postBuild')}")
@@ -187,17 +178,12 @@ def test_labels_say_what_is_named_and_what_it_is_pinned_to(
 def test_nothing_of_a_reference_becomes_an_instruction_or_shows_a_secret(
     repository: Repository, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hostile = 'https://h.example/a"b$HOME$(id)\\\\c`id`?X-Amz-Signature=s3cret'
+    reference = 'https://h.example/a"b$HOME$(id)\\c`id`?key=s3cret'
     root = repository(manifest="")
-    (root / "gotdata.yml").write_text(f"gotdata: 1\ndata:\n  x:\n    from: '{hostile}'\n")
-    try:
-        said = rendered(root, config, capsys)
-    except ManifestError as refused:
-        assert "s3cret" not in str(refused)
-        (root / "gotdata.yml").write_text(f"gotdata: 1\ndata:\n  x:\n    from: '{hostile.partition('?')[0]}'\n")
-        said = rendered(root, config, capsys)
+    (root / "gotdata.yml").write_text(f"gotdata: 1\ndata:\n  x:\n    from: '{reference}'\n")
+    said = rendered(root, config, capsys)
     assert "s3cret" not in said
-    assert label(said, "gotdata.manifest")["x"]["from"][0].startswith('https://h.example/a"b$HOME')
+    assert label(said, "gotdata.manifest")["x"]["from"] == [reference.replace("s3cret", "…")]
 
 
 def test_a_manifest_with_faults_ends_the_build_and_names_its_line(repository: Repository, config: Config) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from gotdata.cli import up, verb
@@ -16,11 +18,13 @@ def run(call: Call, names: tuple[str, ...], max_size: str | None) -> None:
     """In a Dockerfile's RUN, or repo2docker's postBuild: a verified copy of the datasets named, or of all with
     `as: bake`. It needs gotdata.lock. Of the build no store and no credential stay; where the store of this call
     lies on a mount (BuildKit's cache, or memory), it is used and kept."""
+    from gotdata import manifest as manifests
     from gotdata.deliver.bake import build_store
     from gotdata.settings import load
 
     call.flags["bake_max_size"] = max_size
-    with build_store(load(call.flags).store_path) as store:
+    root = Path(manifests.root_of(manifests.find(Path()))).resolve()
+    with build_store(root, load(call.flags).store_path) as store:
         call.flags["store"] = str(store)
         with call.project(bounded=True) as project:  # closed before its store goes
             baked = project.bake(names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,20 +54,21 @@ def check_room(sizes: Mapping[str, int], root: Path, store: Path, limit: int) ->
 
 
 @contextmanager
-def build_store(asked: Path) -> Iterator[Path]:
+def build_store(root: Path, asked: Path) -> Iterator[Path]:
     """The store of a build. ``asked`` is taken where it is no part of the image: on a mount, of a cache or of memory.
-    Else it is a temporary one, of which nothing is left, the time of the folder that it lay in included."""
+    Else it is one beside our records, whose folder is surely the builder's own, and nothing is left of it."""
     place = next(folder for folder in (asked, *asked.absolute().parents) if folder.is_dir())
-    if place.stat().st_dev != Path("/").stat().st_dev:
+    if place.stat().st_dev != root.stat().st_dev:
         yield asked
         return
-    folder = Path(tempfile.gettempdir())
-    with _time_of([folder]):
-        store = Path(tempfile.mkdtemp(prefix="gotdata-", dir=folder))
+    with _time_of([root]):
+        store = state_folder(root) / "store"
         try:
             yield store
         finally:
-            shutil.rmtree(store)
+            if store.exists():
+                shutil.rmtree(store)
+            os.utime(store.parent, (MTIME, MTIME))
 
 
 @contextmanager
@@ -94,5 +94,5 @@ def _time_of(folders: Iterable[Path]) -> Iterator[None]:
         yield
     finally:
         for folder, time in before.items():
-            if folder.exists():
+            with suppress(FileNotFoundError, PermissionError):  # to set it, one must own the folder
                 os.utime(folder, ns=(time, time))

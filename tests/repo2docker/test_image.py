@@ -1,0 +1,187 @@
+"""An image of a repository, built by the real repo2docker and a real engine, and its containers.
+
+What needs no registry and no conda-forge is built: repo2docker's whole template, on a base image of Debian's packages,
+with a build pack that installs nothing of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("repo2docker's images are Linux's", allow_module_level=True)
+pytest.importorskip("repo2docker", reason="repo2docker is not installed: pip install 'gotdata[repo2docker]'")
+
+from repo2docker.app import Repo2Docker
+from repo2docker.buildpacks import BaseImage
+from repo2docker.engine import ContainerEngine
+from traitlets.config import Config
+
+from gotdata.project import Project
+from gotdata.repo2docker import configure, with_gotdata
+from gotdata.testing.server import Server
+from tests.e2e.engine import Engine
+from tests.e2e.images import NO_NETWORK, ROOT
+
+BASE, IMAGE = "gotdata.test/r2d-base:1", "gotdata.test/r2d:1"
+CELLS, MICE = b"cells of a mouse\n" * 1000, b"m" * 3_000_000
+START = '#!/bin/sh\necho started with $(ls data)\nexec "$@"\n'
+
+
+class Classic(ContainerEngine):
+    """The engine's own builder, which knows no ``COPY --chmod``: the modes are those of the context already."""
+
+    string_output = True
+    engine: Engine
+    folder: Path
+
+    def inspect_image(self, image: str) -> None:
+        """It is always built."""
+
+    def build(self, *, tag: str, fileobj: Any, buildargs: dict[str, str], **_: Any) -> Iterator[str]:
+        with tarfile.open(fileobj=fileobj) as context:
+            context.extractall(self.folder, filter="fully_trusted")
+        dockerfile = self.folder / "Dockerfile"
+        dockerfile.write_text(dockerfile.read_text().replace("COPY --chmod=0755 ", "COPY "))
+        args = [word for pair in buildargs.items() for word in ("--build-arg", "=".join(pair))]
+        done = self.engine.docker("build", "-t", tag, *args, self.folder, check=False, timeout=600)
+        if done.returncode and re.search(NO_NETWORK, done.stdout + done.stderr):
+            pytest.skip(f"an image can't be built without a network: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+        yield done.stdout
+
+
+@dataclass
+class Built:
+    engine: Engine
+    server: Server
+    said: str
+    snapshots: dict[str, str]
+
+    def run(self, *command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        return self.engine.run(IMAGE, *command, options=options)
+
+
+@pytest.fixture(scope="module")
+def built(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    folder = tmp_path_factory.mktemp("r2d")
+    gateway = engine.docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    with Server(host=gateway) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOTDATA_STORE", str(folder / "store"))
+        server.put("cells/cells.txt", CELLS)
+        server.put("mice/mice.bin", MICE)
+        root = _repository(folder / "repository", server)
+        with Project.find(root) as project:
+            snapshots = {one.name: one.snapshot for one in project.lock()}
+        shutil.rmtree(root / ".gotdata")  # of this machine, as git leaves it out
+        said = _build(engine, root, folder)
+        try:
+            yield Built(engine, server, said, snapshots)
+        finally:
+            engine.docker("rmi", "-f", IMAGE, check=False)
+
+
+def _repository(root: Path, server: Server) -> Path:
+    root.mkdir()
+    (root / "gotdata.yml").write_text(
+        f"gotdata: 1\ndata:\n  cells:\n    from: {server.url}cells/\n    as: bake\n"
+        f"  mice:\n    from: {server.url}mice/\n    as: copy\n"
+    )
+    (root / "start").write_text(START)
+    (root / "postBuild").write_text("#!/bin/sh\nwc -c data/cells/cells.txt\n")
+    return root
+
+
+def _build(engine: Engine, root: Path, folder: Path) -> str:
+    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+    done = subprocess.run(wheel, capture_output=True, text=True)
+    if done.returncode and re.search(NO_NETWORK, done.stderr):
+        pytest.skip("a wheel can't be built without a network")
+    assert done.returncode == 0, done.stderr
+    [file] = folder.glob("*.whl")
+    config = Config()
+    network = engine.docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Subnet}}").stdout.strip()
+    attributes = {"gotdata": str(file), "gotdata_settings": {"networks": network}}
+    configure(config, **attributes)
+    config.Repo2Docker.buildpacks = with_gotdata([BaseImage], **attributes)
+    app = Repo2Docker(config=config, repo=str(root), user_id=1000, user_name="jovyan", run=False, push=False)
+    app.base_image, app.output_image_spec = _base(engine, folder / "base"), IMAGE
+    builder = Classic(parent=app)
+    builder.engine, builder.folder = engine, folder / "context"
+    app.get_engine = lambda: builder
+    said: list[str] = []
+    app.log.info = lambda text, *_, **__: said.append(text)
+    app.build()
+    return "".join(said)
+
+
+def _base(engine: Engine, folder: Path) -> str:
+    """What repo2docker's base image is to it, and trusts whom this machine trusts."""
+    folder.mkdir()
+    bundle = Path(ssl.get_default_verify_paths().cafile or "")
+    (folder / "ca.crt").write_bytes(bundle.read_bytes() if bundle.is_file() else b"")
+    trust = "COPY ca.crt /usr/local/share/\nENV PIP_CERT=/usr/local/share/ca.crt\n" if bundle.is_file() else ""
+    (folder / "Dockerfile").write_text(f"FROM {engine.image}\n{trust}")
+    engine.docker("build", "-t", BASE, folder)
+    return BASE
+
+
+def test_what_wishes_it_is_baked_before_postBuild(built: Built) -> None:
+    assert f"{len(CELLS)} data/cells/cells.txt" in built.said
+
+
+def test_no_layer_has_a_store_or_what_was_not_to_be_baked(built: Built, tmp_path: Path) -> None:
+    built.engine.docker("save", "-o", tmp_path / "image.tar", IMAGE)
+    names = set()
+    with tarfile.open(tmp_path / "image.tar") as image:
+        for layer in json.load(image.extractfile("manifest.json"))[0]["Layers"]:
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                names |= set(files.getnames())
+    home = "home/jovyan/"
+    committed = {"gotdata.yml", "gotdata.lock", "start", "postBuild"}
+    own = {name.removeprefix(home) for name in names if name.startswith(home)}
+    assert {name for name in own if not name.startswith(("gotdata.lock.d", ".bash", ".profile"))} - committed == {
+        "data",
+        "data/cells",
+        "data/cells/cells.txt",
+        ".gotdata",
+        ".gotdata/.gitignore",
+        ".gotdata/receipts",
+        ".gotdata/receipts/cells.json",
+    }
+    assert not [name for name in names if name.startswith("tmp/")]
+
+
+def test_labels_say_what_the_lock_says(built: Built) -> None:
+    labels = json.loads(built.engine.docker("inspect", IMAGE, "-f", "{{json .Config.Labels}}").stdout)
+    assert json.loads(labels["gotdata.manifest"])["cells"]["as"] == "bake"
+    pinned = json.loads(labels["gotdata.lock"])
+    assert {name: one["snapshot"] for name, one in pinned.items()} == built.snapshots
+
+
+def test_data_is_there_before_the_repositorys_own_start_script(built: Built) -> None:
+    done = built.run("sh", "-c", "id -u; md5sum < data/mice/mice.bin; gotdata status --json")
+    assert "started with cells mice" in done.stdout
+    assert hashlib.md5(MICE).hexdigest() in done.stdout
+    assert "\n1000\n" in done.stdout
+    assert '"as": "bake"' in done.stdout
+
+
+def test_without_a_network_the_command_runs_with_what_was_baked(built: Built) -> None:
+    done = built.run("sh", "-c", "cat data/cells/cells.txt; ls data; gotdata verify cells", options=("--network=none",))
+    assert CELLS.decode() in done.stdout
+    assert "data is still on its way; the command starts" in done.stdout
+    assert "cells: 1 file read, 17 kB, 0 not here: all as locked" in done.stdout
