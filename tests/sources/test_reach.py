@@ -16,7 +16,7 @@ import pytest
 
 from gotdata.context import Context
 from gotdata.credentials import Credentials
-from gotdata.errors import GotdataError, NotFound, PolicyError, ResolveError, SourceUnavailable
+from gotdata.errors import GotdataError, NotFound, PolicyError, ResolveError, SourceError, SourceUnavailable
 from gotdata.model import Kind, Pin, Ref, Span
 from gotdata.reach import ANYWHERE, PUBLIC_ONLY, Reach
 from gotdata.settings import Settings
@@ -156,9 +156,13 @@ def test_no_spelling_of_this_machine_is_connected_to(inside: Site, name: str) ->
     assert isinstance(caught.value, PolicyError) or "no connection" in str(caught.value)
 
 
-def test_the_refusal_names_host_address_and_who_can_allow_it(inside: Site) -> None:
-    with pytest.raises(PolicyError, match=r"localhost is .*127\.0\.0\.1.*`networks:` in policy\.yml"):
-        read(inside.at("localhost"), PUBLIC_ONLY)
+def test_the_refusal_names_the_host_and_who_can_allow_it_and_not_its_number(
+    inside: Site, names: dict[str, Resolve]
+) -> None:
+    names["intranet.example"] = lambda _: [ONE]
+    with pytest.raises(PolicyError, match=r"intranet\.example lies inside .*`networks:` in policy\.yml") as caught:
+        read(inside.at("intranet.example"), PUBLIC_ONLY)
+    assert ONE not in str(caught.value)
 
 
 def test_a_name_that_means_another_address_a_moment_later_leads_nowhere_else(
@@ -191,6 +195,8 @@ def test_a_host_that_does_not_answer_is_unavailable_as_ever(inside: Site, names:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     names["gone.example"] = nothing
+    with pytest.raises(SourceError, match="no web address"):
+        read(f"http://{'a' * 70}.example/f", PUBLIC_ONLY)
     for url in ("http://gone.example/f", f"http://127.0.0.9:{inside.port}/f"):
         with pytest.raises(SourceUnavailable, match="no connection"):
             read(url, Reach(networks=("127.0.0.9/32",)))
@@ -222,7 +228,7 @@ def test_the_operators_proxy_may_be_anywhere_and_is_asked_for_what_may_be_reache
     assert read("http://public.example/f", PUBLIC_ONLY, environ) == b"data"
     assert read("http://only-the-proxy-knows.invalid/f", PUBLIC_ONLY, environ) == b"data"
     names["private.example"] = lambda _: ["93.184.216.34", "10.0.0.1"]
-    for name in ("10.0.0.1", "private.example", "169.254.169.254", "2130706433", "[::1]"):
+    for name in ("10.0.0.1", "private.example", "169.254.169.254", "2130706433", "[::1]", "[::1%25zz]"):
         with pytest.raises(PolicyError):
             read(f"http://{name}/f", PUBLIC_ONLY, environ)
     assert inside.asked == ["http://public.example/f", "http://only-the-proxy-knows.invalid/f"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
 from gotdata.errors import PolicyError
@@ -33,9 +33,9 @@ def check_host(host: str, reach: Reach) -> None:
     try:
         found = _addresses(host, 0)
     except (OSError, UnicodeError):
-        return
+        found = [host] if ":" in host else []  # an address with a zone that is none: the proxy may not mind
     if not all(reach.address(address) for address in found):
-        raise _refused(host, found)
+        raise _refused(host)
 
 
 def _bounded(pool: type[HTTPConnectionPool], reach: Reach) -> type[HTTPConnectionPool]:
@@ -45,9 +45,11 @@ def _bounded(pool: type[HTTPConnectionPool], reach: Reach) -> type[HTTPConnectio
                 found = _addresses(self._dns_host, self.port)
             except socket.gaierror as error:
                 raise NameResolutionError(self.host, self, error) from error
+            except UnicodeError:
+                raise LocationParseError(f"'{self.host}', label empty or too long") from None
             admitted = [address for address in found if reach.address(address)]
             if not admitted:
-                raise _refused(self.host, found)
+                raise _refused(self.host)
             return _connected(self, admitted)
 
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
@@ -73,9 +75,9 @@ def _connected(connection: Any, addresses: Sequence[str]) -> socket.socket:
     raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
 
 
-def _refused(host: str, found: Sequence[str]) -> PolicyError:
-    where = ", ".join(dict.fromkeys(found)) or "no address"
+def _refused(host: str) -> PolicyError:
+    """Without the address: strangers need not know how the names of this network are numbered."""
     return PolicyError(
-        f"{shown(host)} is {where}: inside this machine or its network, and may not be reached; "
+        f"{shown(host)} lies inside this machine or its network, and may not be reached from here; "
         "the operator allows it by `networks:` in policy.yml"
     )
