@@ -135,6 +135,14 @@ def test_the_policy_is_asked_for_what_is_written_and_for_what_it_leads_to(bench:
     assert len(bench.orders) == 1, "what the policy refuses as it is written is not even listed"
 
 
+def test_what_is_given_back_while_one_looks_is_left_out(bench: Bench) -> None:
+    """An engine that hears of an error believes that there is no such volume, and never gives back what it holds."""
+    bench.node.create("cells", FROM, DOCKER)
+    bench.node.mount("cells", "one")
+    (bench.places.holds / "cells" / "gone.json").symlink_to("nowhere")  # listed, and not there when it is read
+    assert bench.node.volume("cells").holders == ("one",)
+
+
 def test_a_rule_that_is_taken_away_holds_for_the_next_container(bench: Bench) -> None:
     bench.node.create("cells", FROM, DOCKER)
     bench.node.mount("cells", "one")

@@ -71,7 +71,8 @@ class Records:
 
     def volumes(self) -> Iterator[Record]:
         for path in sorted(self._places.volumes.glob("*/volume.json")):
-            yield _load(path, Record)
+            with suppress(FileNotFoundError):  # removed meanwhile
+                yield _load(path, Record)
 
     def known(self, name: str) -> bool:
         return (self.folder(name) / "volume.json").is_file()
@@ -102,7 +103,11 @@ class Records:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def holds(self, volume: str = "*") -> list[Hold]:
-        return [_load(path, Hold) for path in sorted(self._places.holds.glob(f"{volume}/*.json"))]
+        found = []
+        for path in sorted(self._places.holds.glob(f"{volume}/*.json")):
+            with suppress(FileNotFoundError):  # given back meanwhile
+                found.append(_load(path, Hold))
+        return found
 
     def hold(self, volume: str, holder: str) -> Hold | None:
         path = self._hold(volume, holder)
@@ -133,5 +138,7 @@ def _word(holder: str) -> str:
 def _load(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise NotFound(f"{path} is not there any more") from None
     except (OSError, msgspec.MsgspecError) as error:
         raise DeliveryError(f"{path}: can't be read ({error}); remove it, and create its volume again") from error
