@@ -108,11 +108,14 @@ class Node:
         files = [self.output, *sorted((self.places.run / "log").glob("*.log"))]
         return "\n".join(f"{path.name}: {line}" for path in files for line in path.read_text().splitlines())
 
+    @property
+    def plugin(self) -> Path:
+        """The socket at which Docker asks."""
+        return PLUGINS / f"{self.driver}.sock"
+
     def keeper(self) -> int:
         """Its process id."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.connect(str(self.places.keeper))
-            return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
+        return listener(self.places.keeper, socket.SOCK_SEQPACKET)
 
     def servers(self) -> list[int]:
         """The processes that serve its mounts now."""
@@ -152,7 +155,7 @@ class Node:
                 kill(pid)
         for mount in reversed(self.mounts()):
             ctypes.CDLL(None).umount2(os.fsencode(mount.point), _DETACH | _NOFOLLOW)
-        (PLUGINS / f"{self.driver}.sock").unlink(missing_ok=True)
+        self.plugin.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -174,6 +177,13 @@ def node(
     finally:
         made.clear()
         shutil.rmtree(folder)
+
+
+def listener(path: Path, kind: int = socket.SOCK_STREAM) -> int:
+    """The process that answers at a socket."""
+    with socket.socket(socket.AF_UNIX, kind) as sock:
+        sock.connect(str(path))
+        return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
 
 
 def kill(pid: int) -> None:
@@ -208,7 +218,7 @@ def _waiting() -> set[int]:
 
 
 def _state(pid: int) -> str:
-    """The letter, and the program's name; empty if it has ended."""
+    """How the system names it: the letter, and the program; empty if it has ended."""
     try:
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
     except OSError:

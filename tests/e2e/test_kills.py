@@ -1,0 +1,181 @@
+"""What containers read when the processes behind their data are killed: the same bytes, a little later."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import select
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings as examples
+
+if sys.platform != "linux":
+    pytest.skip("the daemon needs Linux", allow_module_level=True)
+
+from tests.e2e import node as nodes
+from tests.e2e import servers
+from tests.e2e.engine import Engine
+from tests.e2e.node import PATIENCE, Node, kill, stuck
+from tests.e2e.reader import content
+
+CAMPAIGN = examples.default is not None and examples.default.max_examples > 1000
+ROUNDS, CONTAINERS, FILES = (50, 10, 120) if CAMPAIGN else (6, 4, 24)
+SIZE = (2 << 20) + 12_345
+WAYS = ("sequential", "random", "mapped", "held")
+READER = Path(__file__).with_name("reader.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Nginx]:
+    www = tmp_path_factory.mktemp("www")
+    for number in range(FILES):
+        (www / f"{number:04}.bin").write_bytes(content(number, 0, SIZE + number))
+    with servers.nginx(www, tmp_path_factory.mktemp("nginx")) as server:
+        yield server
+
+
+@pytest.fixture
+def node(origin: servers.Nginx) -> Iterator[Node]:
+    rule = {"who": "service:docker", "from": f"{origin.url}/", "as": "volume", "networks": "127.0.0.0/8"}
+    with nodes.node({**rule, "scratch": "64MiB"}) as made:
+        yield made
+
+
+class Place:
+    """What a test makes in the engine, and takes away."""
+
+    def __init__(self, engine: Engine, node: Node, url: str, news: Path) -> None:
+        self.engine, self._node, self._url, self._news = engine, node, url, news
+        self._containers: list[str] = []
+        self._names: list[str] = []
+
+    def volume(self, folder: str = "/", *options: str) -> str:
+        name = f"{self._node.driver}-{len(self._names)}"
+        words = [word for option in (f"from={self._url}{folder}", *options) for word in ("-o", option)]
+        self._names.append(name)
+        self.engine.docker("volume", "create", "-d", self._node.driver, *words, name)
+        return name
+
+    def run(self, volume: str, *command: str) -> str:
+        """A container in the background, with the volume at /data and the test's folder at /news; its id."""
+        places = [f"{volume}:/data:ro", f"{self._news}:/news"]
+        found = self.engine.run(self.engine.image, *command, volumes=places, detach=True).stdout.strip()
+        self._containers.append(found)
+        return found
+
+    def read(self, volume: str) -> None:
+        """In a container of its own, to the end: all is there, and right."""
+        command = ("python3", "-c", READER, "/data", "/dev/null", "0", "once")
+        done = self.engine.run(self.engine.image, *command, volumes=[f"{volume}:/data:ro"])
+        told = json.loads(done.stdout)
+        assert (told["reads"], told["wrong"]) == (FILES, [])
+
+    def end(self, container: str) -> dict[str, Any]:
+        """The report of a reader, which ran until now."""
+        assert self.engine.docker("inspect", "-f", "{{.State.Running}}", container).stdout == "true\n"
+        self.engine.docker("kill", "-s", "TERM", container)
+        assert self.engine.docker("wait", container).stdout == "0\n"
+        told: dict[str, Any] = json.loads(self.engine.docker("logs", container).stdout)
+        return told
+
+    def clear(self) -> None:
+        if self._containers:
+            self.engine.docker("rm", "-f", *self._containers, check=False)
+        if self._names:
+            self.engine.docker("volume", "rm", "-f", *self._names, check=False)
+
+
+@pytest.fixture
+def place(engine: Engine, node: Node, origin: servers.Nginx, tmp_path: Path) -> Iterator[Place]:
+    made = Place(engine, node, origin.url, tmp_path)
+    try:
+        yield made
+    finally:
+        made.clear()
+
+
+class News:
+    """A pipe into which each reader says its number after each read that was right."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+    def wait(self, readers: Iterable[int]) -> None:
+        """Until each has read twice from now on."""
+        with suppress(BlockingIOError):
+            while os.read(self._fd, 1 << 16):
+                pass
+        due = Counter({reader: 2 for reader in readers})
+        while due := +due:
+            assert select.select([self._fd], [], [], 2 * PATIENCE)[0], f"readers {sorted(due)} wait for ever"
+            due.subtract(reader for reader in os.read(self._fd, 1 << 16) if reader in due)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@pytest.fixture
+def news(tmp_path: Path) -> Iterator[News]:
+    with contextlib.closing(News(tmp_path / "news")) as made:
+        yield made
+
+
+def kill_daemon(node: Node) -> None:
+    node.kill()
+    node.start()
+
+
+def kill_plugin(node: Node) -> None:
+    """It is a thread of the daemon."""
+    assert nodes.listener(node.plugin) == node.pid
+    kill_daemon(node)
+
+
+def kill_server(node: Node) -> None:
+    kill(random.choice(node.servers()))
+
+
+def kill_worker(node: Node) -> None:
+    kill(random.choice(node.workers()))
+
+
+def upgrade(node: Node) -> None:
+    node.stop()
+    node.start()
+
+
+def under_fire(place: Place, node: Node, news: News, containers: int, fire: Sequence[Callable[[Node], None]]) -> None:
+    keeper = node.keeper()
+    volumes = place.volume("/"), place.volume("/slow/")
+    running = {}
+    for number in range(containers):
+        told = ("/data", "/news/news", str(number), WAYS[number % len(WAYS)])
+        running[number] = place.run(volumes[number % 3 == 2], "python3", "-c", READER, *told)
+    news.wait(running)
+    for shot in fire:
+        shot(node)
+        news.wait(running)
+    reports = {number: place.end(container) for number, container in running.items()}
+    assert {number: report["wrong"] for number, report in reports.items()} == {number: [] for number in running}
+    assert node.keeper() == keeper
+    assert stuck() == []
+    reads, size = (sum(report[word] for report in reports.values()) for word in ("reads", "bytes"))
+    print(f"{len(fire)} times, {containers} containers: {reads:,} reads of {size:,} bytes, none wrong")
+
+
+def test_every_byte_is_right_whoever_is_killed(place: Place, node: Node, news: News) -> None:
+    shots = (kill_daemon, kill_server, kill_worker, kill_plugin)
+    under_fire(place, node, news, CONTAINERS, [shots[number % len(shots)] for number in range(ROUNDS)])
+
+
+def test_an_upgrade_is_not_noticed(place: Place, node: Node, news: News) -> None:
+    under_fire(place, node, news, 2, [upgrade] * (ROUNDS // 5))
