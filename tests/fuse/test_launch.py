@@ -126,7 +126,7 @@ def test_an_interrupted_start_leaves_nothing(planted: Callable[..., Mounted], mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch.select, "select", interrupt)
+    monkeypatch.setattr(launch, "_wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         launch.start(mount.spec, mount.point)
     monkeypatch.undo()

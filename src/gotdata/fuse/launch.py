@@ -68,9 +68,9 @@ def stop(target: str | Path, pid: int, lazy: bool = False) -> None:
         mounting.unmount(target, lazy=lazy or mounting.is_dead(target))
         if process is None or lazy:
             return
-        if not select.select([process], [], [], _END)[0]:
+        if not _wait(process, _END):
             signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
-            select.select([process], [], [])
+            _wait(process)
 
 
 def serving(pid: int, target: str | Path) -> bool:
@@ -171,9 +171,9 @@ def _end(keeper: Keeper, name: str, patience: float = 0.0) -> None:
         return
     with io.FileIO(process) as process_end:
         # Still there: so that number is no other process's.
-        if keeper.server(name) == pid and not select.select([process_end], [], [], patience)[0]:
+        if keeper.server(name) == pid and not _wait(process_end, patience):
             signal.pidfd_send_signal(process, signal.SIGKILL)
-            select.select([process_end], [], [])
+            _wait(process_end)
 
 
 def _serve(keeper: Keeper, name: str, spare: Spare | None) -> int:
@@ -203,13 +203,21 @@ def spawn(
         # Only the server has them now: neither we nor the kernel would else see its end.
         for each in (fuse, ready, *kept):
             each.close()
-        pid = answer.read(32) if select.select([answer], [], [], _START)[0] else b""
+        pid = answer.read(32) if _wait(answer, _START) else b""
         if pid:
             return int(pid)
         log.seek(begin)
         # Without tracebacks, whose lines are indented.
         said = [line for line in log.read().decode(errors="replace").splitlines() if line[:1].strip()]
         raise DeliveryError(f"can't serve {point}: {'; '.join(said[-_LINES:]) or 'no answer'} (log: {spec.log})")
+
+
+def _wait(file: io.FileIO, seconds: float | None = None) -> bool:
+    """Whether there is something to read, or the process ended, before that. Not ``select``, which takes no descriptor
+    above 1023."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def _reach(spec: Spec, point: str | Path) -> None:

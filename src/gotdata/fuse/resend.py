@@ -22,14 +22,14 @@ _STEP = 2
 
 def ask_again(fuse: int, flags: int, seen: int) -> None:
     """Nothing is left that nobody answers: the kernel queues such requests again. One that can't gets EIO for each that
-    may be among them; it laughs at answers to others.
+    may be among them; what is answered that nobody asked is lost on it.
 
     Args:
-        flags: of INIT.
+        flags: of INIT; 0 before that.
         seen: the number of the last request that was taken, where the kernel lacks ``HAS_RESEND``.
     """
-    if flags & HAS_RESEND:
-        with contextlib.suppress(OSError):  # unmounted
+    if flags & HAS_RESEND or not flags:
+        with contextlib.suppress(OSError):  # unmounted, or too old
             os.write(fuse, _OUT.pack(_OUT.size, _RESEND, 0))
         return
     for unique in range(max(seen - SWEPT * _STEP, 0), seen + _STEP, _STEP):

@@ -75,8 +75,9 @@ class Server:
 
     def run(self) -> None:
         """Until the file system is unmounted."""
+        ask_again(self._connection.fd, self._ledger.flags, self._ledger.seen)
         if self._ledger.greeted:
-            self._resume()
+            self._begin()
         full = False
         try:
             while not self._connection.closed:
@@ -171,10 +172,6 @@ class Server:
         for worker in self._workers:
             worker.begin()
             self._listen(worker)
-
-    def _resume(self) -> None:
-        ask_again(self._connection.fd, self._ledger.flags, self._ledger.seen)
-        self._begin()
 
     def _lookup(self, request: protocol.Request) -> Answer:
         if len(request.body) > protocol.NAME_LIMIT + 1:
