@@ -52,7 +52,7 @@ def repository(tmp_path: Path, store: Path) -> Iterator[Callable[..., Repository
 def test_locking_asks_nobody_inside(repository: Callable[..., Repository], server: Server, mirrors: bool) -> None:
     url = server.put("f", BODY)
     entry = {"from": [{"url": url}, {"url": f"{url}?again"}] if mirrors else url}
-    with pytest.raises(PolicyError, match="cells: .*may not be reached"):
+    with pytest.raises(PolicyError, match=r"cells: .*may not be reached"):
         repository(PUBLIC_ONLY, entry).lock()
     assert not server.requests
     assert repository(Reach(networks=("127.0.0.1/32",))).lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -336,6 +337,19 @@ def test_a_secret_in_a_rule_is_not_told() -> None:
 
 def test_every_key_is_read_into_its_field() -> None:
     assert {key.field for key in KEYS.values()} == {name for name in Rule.__slots__ if name != "line"}
+
+
+def test_the_page_has_every_key_and_its_example_works() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "policy.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.M)) == set(KEYS)
+    example = Policy(read(page.partition("```yaml\n")[2].partition("```")[0], "p"), "p")
+    clinic, student = "https://archive.example.org/clinic/scan", Who("eve", 5, ("students",))
+    for who in (ALICE, student):
+        with pytest.raises(PolicyError, match="never the patients' scans"):
+            example.judge(Asked(who, (clinic,), "volume"))
+    zenodo = ("doi:10.5281/zenodo.1", "invenio:https://zenodo.org/records/1")
+    assert example.judge(Asked(student, zenodo, "mount", "/home/eve/x", scratch=10**10)).bytes_a_day == 10**11
+    assert example.judge(Asked(ALICE, ("file:///srv/archive/x", "https://any.org/"), "copy", "/data/x"))
 
 
 def test_other_tools_keys_are_left_alone() -> None:
