@@ -18,7 +18,7 @@ import msgspec
 
 from gotdata import lock as locks
 from gotdata import manifest as manifests
-from gotdata.choice import BAKE, LAZY, MOUNT, Choice
+from gotdata.choice import BAKE, COPY, LAZY, MOUNT, Choice
 from gotdata.deliver.bake import check_room, settled
 from gotdata.deliver.base import Delivery, Job, Receipt, Receipts, check_free, state_folder
 from gotdata.deliver.copy import Copy
@@ -32,7 +32,7 @@ from gotdata.outcome import Delivered, Fetched, Plan, State, Status, Verified
 from gotdata.paths import redact, target
 from gotdata.report import Event
 from gotdata.repository import Repository, digest
-from gotdata.run.use import used
+from gotdata.run.use import forget, used
 from gotdata.serve.order import DATASET
 from gotdata.sources.file import here
 from gotdata.tree.locked import LockedTree
@@ -110,6 +110,18 @@ class Project(Repository):
             return dataset in stale, not here, known.bytes if known else 0
 
         return [one.name for one in sorted(self.manifest.data.values(), key=effort)]
+
+    def only_copied(self, files: int) -> list[str]:
+        """The datasets that `up` could only copy, because nothing can be mounted, of at most so many files in all;
+        those whose list of files is here."""
+        found = []
+        for dataset in self.manifest.data.values():
+            if dataset.as_ == COPY.name or self._stale([dataset]) or dataset.name in self._receipts.all():
+                continue
+            files -= self._lock.data[dataset.name].files
+            if files >= 0 and self._best(dataset, "")[0] is COPY and self._cached(dataset.name) is not None:
+                found.append(dataset.name)
+        return found
 
     def _stale(self, chosen: Sequence[Dataset]) -> list[Dataset]:
         """Those that the lock does not cover."""
@@ -285,6 +297,7 @@ class Project(Repository):
             raise DeliveryError(f"{receipt.name} is in use by a `gotdata run`; end that, or `gotdata down --lazy`")
         self._choice.of(receipt).down(self._root, receipt, lazy)
         self._receipts.forget(receipt.name)
+        forget(self._root, receipt.name)
         # Folders that others of us still lie in are theirs to remove now.
         for other in self._receipts.all().values():
             within = {str(folder) for folder in Path(other.target).parents}

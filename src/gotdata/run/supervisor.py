@@ -23,6 +23,10 @@ if sys.platform != "linux":
     raise ImportError("gotdata.run needs Linux")
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+_ORPHANED = (
+    "gotdata: the process that brings the data was killed: files that are opened from now on give an error (EIO); "
+    "`gotdata down` tidies up when the command has ended"
+)
 _SUBREAPER = 36
 _REAP = 1000
 """Milliseconds after which processes that the command left behind are looked at."""
@@ -155,12 +159,8 @@ class Supervisor:
         if said is None:
             self._fetcher = False
             self._refuse_all()
-            print(
-                "gotdata: the process that brings the data was killed: files that were not open yet give an error from "
-                "now on; `gotdata down` tidies up",
-                file=sys.stderr,
-                flush=True,
-            )
+            with suppress(OSError):
+                print(_ORPHANED, file=sys.stderr, flush=True)
             return False
         kind, number, value, fd = said
         for id, cloexec in self._waiting.pop(number, ()):

@@ -32,6 +32,11 @@ class Use:
         return last
 
 
+def forget(root: Path, name: str) -> None:
+    """What a run that was killed has left of its use."""
+    (root / ".gotdata" / "runs" / name).unlink(missing_ok=True)
+
+
 def used(root: Path, name: str) -> bool:
     """Whether a run that is under way uses this dataset."""
     return in_use(root / ".gotdata" / "runs" / name)
