@@ -149,7 +149,13 @@ def test_files_of_this_machine_are_allowed_by_local_alone(tmp_path: Path) -> Non
     assert "`local` does not hold" in refused(text, urls=(outside,))
     assert "`local` does not hold" in refused("\n  - {who: '*', from: '*'}", urls=(inside,))
     assert judge(text, urls=(), manifest=f"{tmp_path}/archive/gotdata.yml")
-    for path in ("/etc/gotdata.yml", f"{tmp_path}/archive/out/gotdata.yml", "gotdata.yml", f"{tmp_path}/archive/../x"):
+    for path in (
+        "/etc/gotdata.yml",
+        f"{tmp_path}/archive/out/gotdata.yml",
+        "gotdata.yml",
+        f"{tmp_path}/archive/../x",
+        f"{tmp_path}/archive/\0",
+    ):
         refused(text, urls=(), manifest=path)
 
 

@@ -108,8 +108,18 @@ def test_folders_are_what_they_are_in_truth(tmp_path: Path) -> None:
     reach = Reach(local=(str(tmp_path / "alias"),))
     for inside in ("archive", "alias", "archive/in", "alias/in/", "archive/in/../in", "archive/not/there"):
         assert reach.path(tmp_path / inside)
-    for outside in ("archive2", "archive/out", "archive/out/x", "alias/..", "archive/in/../../home", "", "home"):
+    for outside in (
+        "archive2",
+        "archive/out",
+        "archive/out/x",
+        "alias/..",
+        "archive/in/../../home",
+        "",
+        "home",
+        "archive/\0",
+    ):
         assert not reach.path(tmp_path / outside)
+    assert not Reach(local=("/",)).path("etc")
     assert ANYWHERE.path(tmp_path)
     assert not PUBLIC_ONLY.path(tmp_path)
     assert Reach(local=("/",)).path(tmp_path)

@@ -59,6 +59,8 @@ class Reach:
         """Whether a file or folder of this machine may be read: where it is in truth, links followed."""
         if self.anywhere:
             return True
+        if "\0" in os.fspath(path) or not os.path.isabs(path):
+            return False
         real = os.path.realpath(path)
         return any(is_below(real, os.path.realpath(folder)) for folder in self.local)
 
