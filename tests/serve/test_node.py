@@ -19,6 +19,7 @@ from gotdata.fuse.ledger import Tally
 from gotdata.fuse.log import Log
 from gotdata.fuse.spec import Spec
 from gotdata.policy import Grant, Who
+from gotdata.reach import Reach
 from gotdata.serve.node import LocalNode
 from gotdata.serve.order import Found, Order, Places
 from gotdata.settings import Settings
@@ -257,3 +258,22 @@ def test_a_daemon_that_starts_finds_anew_what_its_mounts_are_made_of(bench: Benc
     bench.node.mount("cells", "one")
     [spec] = bench.mounts.specs.values()
     assert spec.arguments["realms"] == ["another"]
+
+
+def test_a_mount_reaches_what_the_rule_of_now_lets_it(bench: Bench) -> None:
+    bench.node.create("cells", FROM, DOCKER)
+    first = bench.node.mount("cells", "one")
+    bench.rules.grant = replace(bench.rules.grant, reach=Reach(networks=("10.0.0.0/8",)))
+    second = bench.node.mount("cells", "two")
+    assert first != second, "no mount of another reach is shared"
+    reached = [bench.mounts.specs[path.name].arguments["reach"]["networks"] for path in (first, second)]
+    assert [list(networks) for networks in reached] == [[], ["10.0.0.0/8"]]
+
+
+def test_a_manifest_that_is_not_allowed_is_not_read(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "gotdata.yml").write_text("root:hunter2: x")
+    bench.node = LocalNode(bench.places, Settings(), policy.Policy().judge, bench._prepare, Log())
+    for name in ("gotdata.yml", "none.yml"):
+        with pytest.raises(PolicyError) as caught:
+            bench.node.create("cells", {"manifest": str(tmp_path / name), "dataset": "x"}, DOCKER)
+        assert "hunter2" not in str(caught.value)

@@ -105,6 +105,8 @@ class LocalNode:
                 if self._records.volume(name).digest != digest:
                     raise DeliveryError(f"there is a volume '{name}' with other options; remove it, or name another")
                 return self.volume(name)
+            if "manifest" in options:  # before it is read: what is wrong with a file tells what is in it
+                self.judge(who, (), options["manifest"], root)
             asked = judged(options) if files is None else handed(files)
             judge = partial(self.judge, who, manifest=asked.manifest, root=root, size=asked.scratch)
             grant = judge(asked.urls)
@@ -211,7 +213,8 @@ class LocalNode:
             log=str(self._mounts.log(key)),
             opens=OPENS,
             fetches=FETCHES,
-            arguments={**found.arguments, "name": found.snapshot[:12]},
+            # The rule that allows it now need not be the one by which it was listed.
+            arguments={**found.arguments, "name": found.snapshot[:12], "reach": msgspec.to_builtins(grant.reach)},
             mtime=found.mtime,
             bytes=found.bytes,
             files=found.files,
@@ -254,5 +257,5 @@ def _digest(options: Mapping[str, str], files: Mapping[str, bytes]) -> str:
 
 def _key(found: Found, grant: Grant, writable: bool) -> str:
     """Who may share a mount: the same bytes by the same way, showing the same."""
-    told: Any = [{**found.arguments, "name": ""}, sorted(grant.hide), grant.rule, writable]
+    told: Any = [{**found.arguments, "name": "", "reach": grant.reach}, sorted(grant.hide), grant.rule, writable]
     return sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:32]
