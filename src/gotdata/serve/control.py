@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from gotdata.errors import ManifestError, NotFound, PolicyError
-from gotdata.policy import Who
+from gotdata.policy import person
 from gotdata.serve import binding
 from gotdata.serve.metrics import Metrics
 from gotdata.serve.node import LocalNode
@@ -77,7 +75,7 @@ class Control:
     def _may(self, request: Request) -> Response:
         asked = msgspec.json.decode(request.body, type=May)
         binding.check_namespace(request.pid)
-        self._node.judge(who(request.uid), tuple(asked.places), root=str(_place(asked.target)))
+        self._node.judge(person(request.uid, "control"), tuple(asked.places), root=str(_place(asked.target)))
         return answer({})
 
     def _up(self, request: Request) -> Response:
@@ -87,7 +85,7 @@ class Control:
         name = _name(request.uid, target)
         with suppress(NotFound):
             self._take_away(name, target, lazy=True)
-        self._node.create(name, {}, who(request.uid), asked.files, str(target))
+        self._node.create(name, {}, person(request.uid, "control"), asked.files, str(target))
         try:
             binding.bind(self._node.mount(name, str(target)), target, request.uid)
         except BaseException:
@@ -107,19 +105,6 @@ class Control:
         binding.unbind(target, lazy)
         self._node.unmount(name, str(target))
         self._node.remove(name)
-
-
-def who(uid: int) -> Who:
-    """A user of this machine, as a policy may name them."""
-    try:
-        found = pwd.getpwuid(uid)
-    except KeyError:
-        return Who(uid=uid, service="control")
-    groups = []
-    for gid in os.getgrouplist(found.pw_name, found.pw_gid):
-        with suppress(KeyError):
-            groups.append(grp.getgrgid(gid).gr_name)
-    return Who(user=found.pw_name, uid=uid, groups=tuple(groups), service="control")
 
 
 def _name(uid: int, target: Path) -> str:
