@@ -114,8 +114,8 @@ def admitted(path: str, reach: Reach) -> str:
     """``path``, if it may be read for whoever asks. Raises PolicyError."""
     if not reach.path(path):
         raise PolicyError(
-            f"{shown(path)} is a file or folder of the machine that reads it, which is not for whom this is done; "
-            "the operator allows it by `local:` in policy.yml"
+            f"{shown(path)} is of the machine that would read it for others; services read what `local` in policy.yml "
+            "allows, `bake` and `entrypoint` what lies in the repository"
         )
     return path
 

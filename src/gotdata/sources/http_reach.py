@@ -78,6 +78,6 @@ def _connected(connection: Any, addresses: Sequence[str]) -> socket.socket:
 def _refused(host: str) -> PolicyError:
     """Without the address: strangers need not know how the names of this network are numbered."""
     return PolicyError(
-        f"{shown(host)} lies inside this machine or its network, and may not be reached from here; "
-        "the operator allows it by `networks:` in policy.yml"
+        f"{shown(host)} lies inside this machine or its network, and may not be reached for others; `networks` allows "
+        "it: in policy.yml for services, in the settings for `bake` and `entrypoint`"
     )
