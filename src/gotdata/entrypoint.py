@@ -5,20 +5,27 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gotdata import manifest as manifests
 from gotdata import settings
+from gotdata.deliver.base import Job
 from gotdata.errors import GotdataError
 from gotdata.measure import size
+from gotdata.model import Kind
 from gotdata.paths import redact
 from gotdata.report import Event
+from gotdata.run import process
+from gotdata.tree.base import walk
 
 if sys.platform != "linux":
     raise ImportError("an entrypoint is for containers, and needs Linux")
@@ -26,34 +33,95 @@ if sys.platform != "linux":
 WAIT = 4.0
 """Seconds that a command waits for its data: with our own start it is below five."""
 
+_PLACEHOLDERS = 10_000
+"""Files; of more it would take too long to make them before a command."""
 _LINGER = "import select, sys; select.select([int(sys.argv[1])], [], [])"
 
 
-def before(start: Path, flags: Mapping[str, Any], strict: bool) -> int:
-    """Delivers what the repository around ``start`` names, if one does; what takes longer than a command may wait goes on behind
-    it. ``strict``: waits for all. Gives an exit code: 0 where there is nothing to complain of so far."""
+def start(repository: Path, flags: Mapping[str, Any], strict: bool, command: Sequence[str]) -> int:
+    """Becomes the command, with the data of the repository around a folder. What takes longer than a command may wait
+    goes on behind it; where nothing can be mounted, files come when they are opened, if opens can be answered here.
+    ``strict``: waits for all. Returns where the command was not started, or has ended: its exit code."""
+    end = time.monotonic() + WAIT
     try:
-        if not manifests.exists(start):
-            return 0
+        if not manifests.exists(repository):
+            return _become(command)
+        flags = {**flags, **_store(flags)}
     except GotdataError as error:
-        return _complain(error)
-    code = begin(lambda: deliver(start, flags), None if strict else WAIT)
+        refused = _complain(error)
+        return refused if strict else _become(command)
+    opened = [] if strict else _openable(repository, flags)
+    wait = None if strict else max(0.0, end - time.monotonic())
+    code = begin(lambda: deliver(repository, flags, opened), wait)
+    if code and strict:
+        return code
     if code is None:
         _say("data is still on its way; the command starts, and each dataset appears at its place when it is complete")
-    return code or 0
+    if opened:
+        try:
+            return _run(repository, flags, opened, command)
+        except (GotdataError, OSError) as error:
+            _complain(error)
+    return _become(command)
 
 
-def deliver(start: Path, flags: Mapping[str, Any]) -> int:
-    """Has each dataset appear, those first that need the least. One that can't keeps no other away."""
+def _openable(repository: Path, flags: Mapping[str, Any]) -> list[str]:
+    """Those whose files can come when they are opened, and could else only be copied."""
+    from gotdata.project import Project
+    from gotdata.run.opened import Opened
+
+    try:
+        with Project.find(repository, flags, bounded=True) as project:
+            found = project.only_copied(_PLACEHOLDERS)
+            return found if found and not Opened().refusal() else []
+    except (GotdataError, OSError):
+        return []  # whoever delivers them says what is wrong
+
+
+def _run(repository: Path, flags: Mapping[str, Any], names: Sequence[str], command: Sequence[str]) -> int:
+    """The command, its opens answered by a process of ours; meanwhile the files come, in their order."""
+    from gotdata.project import Project
+    from gotdata.running import Running
+
+    found = Project.find(repository, flags, _report, bounded=True)
+    with Running.of(found) as project, project.ready(names, "open", locked=True) as ready:
+        for line in ready.lines:
+            _say(line)
+        threading.Thread(target=_fetch, args=(ready.jobs,), daemon=True).start()
+        return ready.rung.run(ready.jobs, command)
+
+
+def _fetch(jobs: Sequence[Job]) -> None:
+    with suppress(GotdataError, OSError):  # whoever opens such a file is told
+        for job in jobs:
+            for _, node in walk(job.tree):
+                if node.kind is Kind.FILE:
+                    job.whole(node.id).close()
+
+
+def _become(command: Sequence[str]) -> int:
+    """Gives an exit code where that can't be, as shells do."""
+    # Python ignores these, and what is ignored stays so.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], list(command))  # noqa: S606
+    except OSError as error:
+        return process.unstartable(command, error.errno or 0)
+
+
+def deliver(repository: Path, flags: Mapping[str, Any], leave: Sequence[str] = ()) -> int:
+    """Has each dataset appear but those to ``leave``, first what needs the least. One that can't keeps no other away.
+    Gives an exit code."""
     from gotdata.project import Project
 
     code = 0
     try:
-        with Project.find(start, {**flags, **_store(flags)}, _report, bounded=True) as project:
+        with Project.find(repository, flags, _report, bounded=True) as project:
             for name in project.easy_first():
                 try:
-                    (one,) = project.up([name])
-                    _say(f"{one.name} is at {one.to}: {one.delivery}, {size(one.bytes)}; {one.why}")
+                    for one in project.up([name]) if name not in leave else ():
+                        _say(f"{one.name} is at {one.to}: {one.delivery}, {size(one.bytes)}; {one.why}")
                 except (GotdataError, OSError) as error:
                     code = code or _complain(error, f"{name} is missing: ")
     except (GotdataError, OSError) as error:
@@ -95,6 +163,7 @@ def begin(work: Callable[[], int], wait: float | None) -> int | None:
     us = os.pidfd_open(os.getpid())
     try:
         if (first := os.fork()) == 0:
+            os.close(read)  # whoever writes must notice when the other end is gone
             _leave(work, write, us)
         os.close(write)
         os.waitpid(first, 0)

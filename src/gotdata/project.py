@@ -114,9 +114,10 @@ class Project(Repository):
     def only_copied(self, files: int) -> list[str]:
         """The datasets that `up` could only copy, because nothing can be mounted, of at most so many files in all;
         those whose list of files is here."""
-        found = []
+        found, receipts = [], self._receipts.all()
         for dataset in self.manifest.data.values():
-            if dataset.as_ == COPY.name or self._stale([dataset]) or dataset.name in self._receipts.all():
+            receipt = receipts.get(dataset.name)
+            if dataset.as_ == COPY.name or self._stale([dataset]) or (receipt and not receipt.run):
                 continue
             files -= self._lock.data[dataset.name].files
             if files >= 0 and self._best(dataset, "")[0] is COPY and self._cached(dataset.name) is not None:
@@ -220,7 +221,7 @@ class Project(Repository):
     def _level(self, known: locks.Locked) -> str:
         """How far the bytes can be held to the lock on this machine: of files that lie here in place of their origin,
         its versions and ETags tell nothing."""
-        lies_here = any(here(pin.ref.url, self.ctx.settings) for pin in known.pins)
+        lies_here = any(here(pin.ref.url, self.ctx.settings, self.ctx.reach) for pin in known.pins)
         return Level.UNVERIFIED if lies_here and known.level is Level.BOUND else known.level
 
     def _stands(self, receipt: Receipt, dataset: Dataset, demand: str, made_of: str) -> bool:

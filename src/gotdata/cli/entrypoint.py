@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,9 +9,6 @@ import click
 
 from gotdata.cli import verb
 from gotdata.cli.call import Call
-
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
-"""As shells and container engines say it."""
 
 
 @verb.verb("entrypoint")
@@ -34,13 +29,4 @@ def run(call: Call, repository: str, strict: bool, command: tuple[str, ...]) -> 
         raise click.UsageError("an entrypoint is for containers, and needs Linux")
     from gotdata import entrypoint
 
-    code = entrypoint.before(Path(repository), call.flags, strict)
-    if strict and code:
-        raise click.exceptions.Exit(code)
-    # Python ignores it, and what is ignored stays so.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    try:
-        os.execvp(command[0], command)  # noqa: S606
-    except OSError as error:
-        print(f"gotdata: {command[0]} can't be started: {error.strerror}", file=sys.stderr)
-        raise click.exceptions.Exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE) from error
+    raise click.exceptions.Exit(entrypoint.start(Path(repository), call.flags, strict, command))
