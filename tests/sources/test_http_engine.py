@@ -22,6 +22,7 @@ from gotdata.errors import (
     UpstreamChanged,
 )
 from gotdata.model import Checksum, Span
+from gotdata.reach import Reach
 from gotdata.report import Event
 from gotdata.settings import Settings
 from gotdata.sources import http_answer as answer
@@ -526,6 +527,17 @@ def test_an_unknown_authority_is_refused_at_once(secure: Server) -> None:
     with pytest.raises(SourceError, match=r"certificate of 127.* is not trusted.*SSL_CERT_FILE"):
         engine(clock).get(secure.put("f", BODY))
     assert not clock.pauses
+
+
+def test_a_certificate_is_held_to_the_name_where_addresses_are_bounded(secure: Server, certificate: Path) -> None:
+    """Connections are made by number then, and the number must not stand for the name."""
+    http = Engine(
+        Settings(), Credentials(), environ={"SSL_CERT_FILE": f"{certificate}.crt"}, reach=Reach(("127.0.0.1/32",))
+    )
+    url = secure.put("f", BODY)
+    assert read(http, url) == BODY
+    with pytest.raises(SourceError, match="certificate of localhost.* is not trusted"):
+        http.get(url.replace("127.0.0.1", "localhost"))
 
 
 def test_a_redirect_never_leaves_encryption(secure: Server, server: Server, certificate: Path) -> None:
