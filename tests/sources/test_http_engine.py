@@ -536,7 +536,7 @@ def test_a_certificate_is_held_to_the_name_where_addresses_are_bounded(secure: S
     )
     url = secure.put("f", BODY)
     assert read(http, url) == BODY
-    with pytest.raises(SourceError, match="certificate of localhost.* is not trusted"):
+    with pytest.raises(SourceError, match=r"certificate of localhost.* is not trusted"):
         http.get(url.replace("127.0.0.1", "localhost"))
 
 
