@@ -231,7 +231,9 @@ class Server:
         return protocol.statfs(self._spec.bytes, self._spec.files)
 
     def _attributes(self, node: Node) -> dict[str, bytes]:
-        if node.kind is not Kind.FILE:
+        # A weak identity names the origin, which may be hidden here.
+        hidden = node.identity.startswith("weak:") and "user.gotdata.source" not in self._xattrs
+        if node.kind is not Kind.FILE or hidden:
             return self._xattrs
         return {**self._xattrs, "user.gotdata.identity": node.identity.encode()}
 

@@ -32,7 +32,8 @@ class Spec:
         arguments: keyword arguments for both. A factory with a parameter ``reporter`` is handed one as well.
         mtime: seconds, the same for every entry.
         bytes: of all files together, for statfs; ``files`` likewise.
-        xattrs: of every entry, ``user.gotdata.…`` → value. ``user.gotdata.identity`` is added to each file.
+        xattrs: of every entry, ``user.gotdata.…`` → value. ``user.gotdata.identity`` is added to each file, a
+            weak one only beside ``user.gotdata.source``: both name the origin.
         writable: the modes say that everyone may write: for what is laid over the mount, which itself takes no write.
         timeout, workers, warn_walk, max_fetch: as in the settings.
     """
