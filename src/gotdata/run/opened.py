@@ -111,19 +111,19 @@ class _Run:
         link, theirs = links.pair()
         known = {place: number for number, place in enumerate(self._known)}
         supervisor = Supervisor(listener, theirs, known, unanswered, self._pid)
-        with link, theirs:
-            threading.Thread(target=_serve, args=(supervisor, theirs), name="opens", daemon=True).start()
+        thread = threading.Thread(target=_serve, args=(supervisor, theirs), name="opens", daemon=True)
+        thread.start()
+        with link:
             said = self._bring(link)
+        thread.join()
         if said is None:
             raise DeliveryError("opens can't be answered any more; `gotdata down` tidies up when the command has ended")
         return said
 
 
 def _serve(supervisor: Supervisor, link: socket.socket) -> None:
-    try:
+    with link:
         links.send(link, Kind.ENDED, value=supervisor.serve())
-    finally:
-        link.shutdown(socket.SHUT_RDWR)
 
 
 def _memory(name: str) -> IO[bytes]:

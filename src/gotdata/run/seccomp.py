@@ -42,7 +42,6 @@ _FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 8, 32
 _KILL, _ERRNO, _NOTIFY, _ALLOW = 0x80000000, 0x00050000, 0x7FC00000, 0x7FFF0000
 _RECEIVE, _SEND, _VALID, _ADD_FD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 _CONTINUE = 1
-_ADD_AND_SEND = 2
 
 _NOTICE = struct.Struct("<QIIiIQ6Q")
 _ANSWER = struct.Struct("<QqiI")
@@ -156,11 +155,17 @@ def sweep(listener: int, first: int, last: int) -> int:
 
 
 def give(listener: int, id: int, fd: int, cloexec: bool) -> None:
-    """Makes the call give a descriptor of the file that ``fd`` is open on: the same open file, with its one offset."""
-    packed = _FD.pack(id, _ADD_AND_SEND, fd, 0, os.O_CLOEXEC if cloexec else 0)
+    """Makes the call give a descriptor of the file that ``fd`` is open on: the same open file, with its one offset.
+
+    Two steps, not the kernel's one that does both: who is killed inside of that leaves its caller with 0, its standard
+    input.
+    """
+    packed = bytearray(_FD.pack(id, 0, fd, 0, os.O_CLOEXEC if cloexec else 0))
     try:
-        fcntl.ioctl(listener, _ADD_FD, packed)
+        theirs = fcntl.ioctl(listener, _ADD_FD, packed)
     except FileNotFoundError:
         return
     except OSError as error:  # The caller has no descriptor left, say.
         answer(listener, id, error.errno or errno.EIO)
+        return
+    _send(listener, id, theirs, 0, 0)
