@@ -10,6 +10,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gotdata import policy
 from gotdata.errors import ManifestError, PolicyError
@@ -439,3 +441,45 @@ def test_people_are_named_in_messages_by_what_is_known_of_them() -> None:
         "somebody unknown",
     ]
     assert "\n" not in str(Who("a\nb"))
+
+
+# Anything at all
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(
+        ["*", "user:a", "uid:5", "https://h.org/", "doi:", "/srv", "10.0.0.0/8", "copy", "1GB", "source"]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=5,
+)
+_RULES = st.lists(st.dictionaries(st.sampled_from([*KEYS, "x-y", "form"]), _VALUES, max_size=6), max_size=4)
+_WORDS = st.text(max_size=20) | st.sampled_from(
+    ["file:///srv", "https://h.org/a", "s3://b", "doi:10.1/x", "https://[", "file:"]
+)
+
+
+@given(st.text() | _RULES.map(lambda rules: json.dumps({"gotdata": 1, "rules": rules})))
+def test_any_text_is_rules_or_an_error_with_a_place(text: str) -> None:
+    try:
+        found, wrong = read(text, "p"), "p:"
+    except ManifestError as error:
+        found, wrong = (), str(error)
+    assert all(line.startswith("p:") for line in wrong.split("\n"))
+    assert all(rule.who and (rule.deny or rule.from_ or rule.local) for rule in found)
+
+
+@given(st.lists(_WORDS, max_size=3), _WORDS, _WORDS, _WORDS, st.booleans())
+def test_any_question_is_granted_or_refused(urls: list[str], root: str, manifest: str, user: str, deny: bool) -> None:
+    allow = "\n  - {who: '*', from: '*', local: /, roots: /}"
+    found = rules((f"\n  - {{who: '*', from: 'https://h.org/', deny: {str(deny).lower()}}}" if deny else "") + allow)
+    try:
+        found.judge(Asked(Who(user), tuple(urls), "volume", root, manifest))
+    except PolicyError:
+        return
+    assert not root or root.startswith("/")
+    assert not manifest or manifest.startswith("/")
+    assert not deny or not any(url.startswith("https://h.org") for url in urls)
