@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from gotdata import policy
 from gotdata.errors import ManifestError, PolicyError
-from gotdata.policy import ALLOW, DENY, Asked, Grant, Policy, Who, person
+from gotdata.policy import Asked, Grant, Policy, Who, person
 from gotdata.policy_file import DELIVERIES, KEYS, Rule, read, schema
-from gotdata.reach import ANYWHERE, Reach
+from gotdata.reach import Reach
 
 ALICE = Who("alice", 1000, ("staff", "students"), "control")
 BOB = Who("bob", 1001, ("bob",), "control")
@@ -47,7 +47,7 @@ def test_what_no_rule_allows_is_refused() -> None:
         with pytest.raises(PolicyError):
             Policy(read(f"gotdata: 1\nrules: {empty}", "p")).judge(Asked(ALICE, (URL,), "volume"))
     with pytest.raises(PolicyError):
-        DENY.judge(Asked(ALICE, (URL,), "volume"))
+        Policy().judge(Asked(ALICE, (URL,), "volume"))
 
 
 def test_the_first_rule_that_fits_decides() -> None:
@@ -220,13 +220,6 @@ def test_scratch_has_a_limit() -> None:
     assert "allows no scratch" in refused("\n  - {who: '*', from: '*'}", scratch=1)
 
 
-def test_a_persons_own_command_is_bound_by_nothing() -> None:
-    grant = ALLOW.judge(Asked(ALICE, ("file:///etc/passwd", "https://user@x//.."), "bake", "/", "/x", 1 << 50))
-    assert grant.reach == ANYWHERE
-    assert grant.scratch >= 1 << 50
-    assert not grant.hide
-
-
 # What a refusal says
 
 
@@ -273,7 +266,7 @@ def test_hostile_words_do_not_leave_their_place_in_the_refusal() -> None:
     "url", ["https://me:hunter2@h.org/", "https://h.org/?token=hunter2", "https://h.org/a#sig=hunter2"]
 )
 def test_no_refusal_tells_a_secret(url: str, tmp_path: Path) -> None:
-    for found in (rules("\n  - {who: user:bob, from: 'https://h.org/'}"), policy.load(tmp_path / "none"), DENY):
+    for found in (rules("\n  - {who: user:bob, from: 'https://h.org/'}"), policy.load(tmp_path / "none")):
         with pytest.raises(PolicyError) as caught:
             found.judge(Asked(ALICE, (url,), "volume"))
         assert "hunter2" not in str(caught.value)
@@ -390,7 +383,6 @@ def test_the_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
         policy.load(path).judge(asked)
     path.unlink()
     assert policy.load(path).missing
-    assert policy.load(None) is DENY
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")

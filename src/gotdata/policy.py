@@ -19,7 +19,7 @@ from gotdata.manifest.file import text_of
 from gotdata.paths import redact, shown
 from gotdata.policy_file import LASTING, Rule, read
 from gotdata.policy_place import place, within
-from gotdata.reach import ANYWHERE, PUBLIC_ONLY, Reach, is_below
+from gotdata.reach import PUBLIC_ONLY, Reach, is_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,11 @@ class Policy:
     """Attributes:
     path: of the file; for messages.
     missing: it is not there, so that nothing is allowed.
-    trusting: all is allowed.
     """
 
     rules: tuple[Rule, ...] = ()
-    path: str = ""
+    path: str = "policy.yml"
     missing: bool = False
-    trusting: bool = False
 
     def judge(self, asked: Asked) -> Grant:
         """What the first rule that fits allows.
@@ -133,8 +131,6 @@ class Policy:
         Raises:
             PolicyError: it denies, or there is none; who, what, and which line would have to allow it.
         """
-        if self.trusting:
-            return Grant("", reach=ANYWHERE, scratch=sys.maxsize)
         places = _places(asked)
         for rule in self.rules:
             if rule.deny and _denies(rule, asked, places):
@@ -168,20 +164,12 @@ class Policy:
         return f"{self._named(near)} would allow it, but {' and '.join(_unfit(near, asked, places))}"
 
 
-DENY = Policy(path="policy.yml", missing=True)
-"""Nothing for anybody."""
-ALLOW = Policy(trusting=True)
-"""For a person's own command: what the system lets them do is theirs to do."""
-
-
-def load(path: Path | None) -> Policy:
+def load(path: Path) -> Policy:
     """The rules of a file; where there is none, all is refused, and the refusal says what to write.
 
     Raises:
         ManifestError: others can write to it, or all that is wrong with it.
     """
-    if path is None:
-        return DENY
     try:
         status = path.stat()
     except FileNotFoundError:
