@@ -109,7 +109,8 @@ def _as_root() -> None:
 def test_root_mounts_by_itself_and_the_kernel_greets(settings: Settings) -> None:
     found = examined(settings)
     assert found["mount"] == Finding("mount", True, "by mount(2), as root")
-    assert "greet" not in found["passthrough"].seen
+    assert "mount: kernel" not in found
+    assert {"passthrough", "keeper"} <= found.keys()
 
 
 @pytest.mark.usefixtures("_as_root")
@@ -124,6 +125,16 @@ def test_a_kernel_without_passthrough(settings: Settings, monkeypatch: pytest.Mo
     assert "Too many levels" in examined(settings)["passthrough"].seen
     monkeypatch.setattr(protocol, "greeting", lambda body: protocol.Greeting(7, 31, 0, protocol.Init(0)))
     assert examined(settings)["passthrough"].cure == "Linux 6.9 or newer has it"
+
+
+@pytest.mark.usefixtures("_as_root")
+def test_a_kernel_that_says_nothing_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gotdata import doctor
+
+    monkeypatch.setattr(doctor, "says_again", lambda fuse: False)
+    found = examined(settings)["keeper"]
+    assert not found.ok
+    assert found.cure == "Linux 6.9 or newer says them again"
 
 
 @pytest.mark.usefixtures("_as_root")

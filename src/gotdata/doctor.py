@@ -115,6 +115,7 @@ def _reflinks(folder: Path) -> bool:
 if sys.platform == "linux":
     from gotdata.fuse import mounting, protocol
     from gotdata.fuse.connection import Connection
+    from gotdata.fuse.resend import says_again
 
     def _mounts(store: Path) -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(prefix="gotdata-doctor-") as point:
@@ -125,21 +126,34 @@ if sys.platform == "linux":
             else:
                 try:
                     yield Finding("mount", True, "by mount(2), as root" if os.geteuid() == 0 else "by fusermount3")
-                    yield _passthrough(connection, store)
+                    yield from _kernel(connection, store)
                 finally:
                     os.close(connection.fd)
                     mounting.unmount(point, lazy=True)
         yield _fusermount3()
 
-    def _passthrough(connection: Connection, store: Path) -> Finding:
-        """Greets the kernel as a server does, and hands it a file of the store."""
-        topic, lost = "passthrough", "whole files are read through the kernel's cache"
+    def _kernel(connection: Connection, store: Path) -> Iterator[Finding]:
+        """Greets the kernel as a server does, and finds out what it can."""
         select([connection.fd], [], [], ANSWER)
         request = connection.receive()
         if request is None:
-            return Finding(topic, False, f"the kernel did not greet; {lost}")
+            yield Finding("mount: kernel", False, f"did not greet within {ANSWER:g} s", "try again on an idle machine")
+            return
         kernel = protocol.greeting(request.body)
         connection.reply(request.unique, protocol.welcome(kernel))
+        yield _passthrough(connection, kernel, store)
+        yield _keeper(connection)
+
+    def _keeper(connection: Connection) -> Finding:
+        """What becomes of readers whose server is killed, where a keeper holds the mount."""
+        if says_again(connection.fd):
+            return Finding("keeper", True, "readers of a killed server are answered by the next")
+        cure = "Linux 6.9 or newer says them again"
+        return Finding("keeper", False, "requests that a killed server had taken end in an I/O error", cure)
+
+    def _passthrough(connection: Connection, kernel: protocol.Greeting, store: Path) -> Finding:
+        """Hands the kernel a file of the store."""
+        topic, lost = "passthrough", "whole files are read through the kernel's cache"
         if protocol.Init.PASSTHROUGH not in kernel.flags:
             return Finding(topic, False, f"not in this kernel; {lost}", "Linux 6.9 or newer has it")
         try:

@@ -59,6 +59,20 @@ def kill(pid: int) -> None:
         wait_end(pid)
 
 
+def stuck(folder: Path) -> list[str]:
+    """Processes that were told of a folder and can't be killed now, seen twice."""
+    found = set[str]()
+    for last in (False, True):
+        now = set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.fsencode(folder) in (process / "cmdline").read_bytes():
+                    state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+                    now |= {process.name} if state == "D" else set()
+        found = found & now if last else now
+    return sorted(found)
+
+
 @pytest.fixture
 def keepers(tmp_path: Path) -> Iterator[Callable[..., Keeper]]:
     """``keepers(grace)``: one, started, and in the end killed."""
@@ -69,6 +83,7 @@ def keepers(tmp_path: Path) -> Iterator[Callable[..., Keeper]]:
         return made[-1]
 
     yield start
+    assert not stuck(tmp_path)
     pids = {keeper_pid(keeper) for keeper in made}
     for keeper in made:
         with contextlib.suppress(DeliveryError):
@@ -543,6 +558,31 @@ def test_a_spare_becomes_a_server_and_does_without_when_it_is_dead(
         pid = launch.serve_kept(keeper, NAME, spare)
         assert b"\0spare\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert cat(mount.point / "a") == b"a"
+
+
+def test_the_worker_of_a_spare_holds_nothing_of_the_mount_and_may_die(
+    keeper: Keeper, planted: Callable[..., Mounted]
+) -> None:
+    mount = planted({"big": BIG, "a": b"a"})
+    with contextlib.closing(launch.Spare(mount.spec.opens)) as spare:
+        pid = launch.start_kept(keeper, NAME, mount.spec, mount.point, spare)
+    [worker] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    assert cat(mount.point / "a") == b"a"
+    opened = [os.readlink(fd) for fd in Path(f"/proc/{worker}/fd").iterdir()]
+    assert not any("fuse" in name or "ledger" in name for name in opened)
+    assert sum("socket" in name for name in opened) == 1
+    os.kill(worker, signal.SIGKILL)
+    assert cat(mount.point / "big") == BIG
+    assert "the process that fetches ended (-9)" in mount.log()
+
+
+def test_the_worker_of_a_spare_ends_with_its_server(keeper: Keeper, planted: Callable[..., Mounted]) -> None:
+    mount = planted({"a": b"a"})
+    with contextlib.closing(launch.Spare(mount.spec.opens)) as spare:
+        pid = launch.start_kept(keeper, NAME, mount.spec, mount.point, spare)
+    [worker] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    kill(pid)
+    wait_end(worker)
 
 
 def test_started_twice_there_is_one(keepers: Callable[..., Keeper], tmp_path: Path) -> None:

@@ -20,6 +20,15 @@ _RESEND, _EIO = 7, 5
 _STEP = 2
 
 
+def says_again(fuse: int) -> bool:
+    """Has the kernel queue again what was taken and not answered; whether it can."""
+    try:
+        os.write(fuse, _OUT.pack(_OUT.size, _RESEND, 0))
+    except OSError:
+        return False
+    return True
+
+
 def ask_again(fuse: int, flags: int, seen: int) -> None:
     """Nothing is left that nobody answers: the kernel queues such requests again. One that can't gets EIO for each that
     may be among them; what is answered that nobody asked is lost on it.
@@ -29,8 +38,7 @@ def ask_again(fuse: int, flags: int, seen: int) -> None:
         seen: the number of the last request that was taken, where the kernel lacks ``HAS_RESEND``.
     """
     if flags & HAS_RESEND or not flags:
-        with contextlib.suppress(OSError):  # unmounted, or too old
-            os.write(fuse, _OUT.pack(_OUT.size, _RESEND, 0))
+        says_again(fuse)
         return
     for unique in range(max(seen - SWEPT * _STEP, 0), seen + _STEP, _STEP):
         with contextlib.suppress(OSError):

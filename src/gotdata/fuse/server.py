@@ -20,7 +20,7 @@ from gotdata.fuse.protocol import Op
 from gotdata.fuse.reads import Reads
 from gotdata.fuse.resend import HAS_RESEND, ask_again
 from gotdata.fuse.spec import Spec
-from gotdata.fuse.workers import Worker
+from gotdata.fuse.workers import Forked, Worker
 from gotdata.model import Kind, Node
 from gotdata.tree.base import Lazy
 
@@ -28,6 +28,7 @@ if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
 
 import select
+import socket
 
 Answer = bytes | int | None
 """A body, an errno, or None where the answer comes later."""
@@ -72,6 +73,10 @@ class Server:
         }
         self._poll = select.poll()
         self._poll.register(connection.fd, select.POLLIN)
+
+    def adopt(self, sock: socket.socket, process: Forked) -> None:
+        """Takes a worker that runs."""
+        self._workers[0].adopt(sock, process)
 
     def run(self) -> None:
         """Until the file system is unmounted."""

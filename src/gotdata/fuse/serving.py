@@ -8,7 +8,7 @@ import sys
 import threading
 
 from gotdata.errors import DeliveryError, GotdataError
-from gotdata.fuse import message, mounting, spec
+from gotdata.fuse import message, mounting, spec, workers
 from gotdata.fuse.connection import Connection
 from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.log import Log
@@ -21,10 +21,10 @@ if sys.platform != "linux":
 import socket
 
 
-def serve(fuse: int, ready: int, target: str, ledger: int = -1, tie: int = -1) -> int:
+def serve(fuse: int, ready: int, target: str, ledger: int = -1, tie: int = -1, *, warm: bool = False) -> int:
     """Goes on in a child, so that the launcher has none to wait for. Gives the exit status when it was unmounted. With
     the descriptors of a keeper's ledger and connection the mount outlives this process; else it is asked to end by
-    unmounting."""
+    unmounting. ``warm``: this process has imported what a worker needs."""
     if os.fork():
         os._exit(0)
     log = Log()
@@ -35,6 +35,7 @@ def serve(fuse: int, ready: int, target: str, ledger: int = -1, tie: int = -1) -
             signal.signal(signal.SIGTERM, lambda *_: _unmounting(target, log))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         told = spec.read(sys.stdin.buffer.read())
+        worker = workers.fork(told) if warm else None
         sys.setswitchinterval(0.0005)
 
         def say_ready() -> None:
@@ -42,7 +43,10 @@ def serve(fuse: int, ready: int, target: str, ledger: int = -1, tie: int = -1) -
             os.close(ready)
 
         held = Ledger(ledger) if ledger >= 0 else Ledger.create()
-        Server(Connection(fuse), held, spec.tree(told.opens, told.arguments), told, log, say_ready).run()
+        server = Server(Connection(fuse), held, spec.tree(told.opens, told.arguments), told, log, say_ready)
+        if worker:
+            server.adopt(*worker)
+        server.run()
     except GotdataError as error:
         log(str(error))
         return error.exit_code

@@ -1,5 +1,5 @@
-"""A process that has imported what a server needs, and turns into one by forking: in a few milliseconds, where a fresh
-one takes a quarter of a second."""
+"""A process that has imported what a server and its worker need, and turns into them by forking: in a few milliseconds,
+where fresh ones take a quarter of a second each."""
 
 from __future__ import annotations
 
@@ -90,6 +90,6 @@ def stand_by(link: int, opens: str) -> int:
             for fd, number in ((told, 0), (log, 1), (log, 2)):
                 os.dup2(fd, number)
             message.close([told, log])
-            return serving.serve(fuse, ready, os.fsdecode(target), ledger, tie)
+            return serving.serve(fuse, ready, os.fsdecode(target), ledger, tie, warm=True)
         os.waitpid(child, 0)
         message.close(fds)

@@ -24,10 +24,12 @@ THREADS = 32
 
 def main(link: int) -> int:
     """The process, from its descriptor to its end; gives the exit status."""
+    return work(spec.read(sys.stdin.buffer.read()), socket.socket(fileno=link))
+
+
+def work(told: spec.Spec, sock: socket.socket) -> int:
     log = Log()
     try:
-        told = spec.read(sys.stdin.buffer.read())
-        sock = socket.socket(fileno=link)
         serve_worker(sock, spec.tree(told.fetches, told.arguments, reporter(sock, log)), log)
     except GotdataError as error:
         log(str(error))

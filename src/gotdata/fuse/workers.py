@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,14 +16,48 @@ from collections.abc import Callable
 from gotdata.fuse.link import PACKET, Reply, Request
 from gotdata.fuse.log import Log
 from gotdata.fuse.spec import Spec, pipe
+from gotdata.fuse.worker import work
 
 if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
+
+import select
 
 WINDOW = 64
 """Requests that one worker has at once. The rest wait here; so a send never blocks."""
 _DEATHS = 5
 _MINUTE = 60.0
+
+
+class Forked:
+    """A child that was not started as a program, as far as ``Worker`` needs a Popen."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        poll = select.poll()
+        with open(os.pidfd_open(self._pid), "rb") as end:
+            poll.register(end, select.POLLIN)
+            if not poll.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired("worker", timeout or 0.0)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+
+def fork(spec: Spec) -> tuple[socket.socket, Forked]:
+    """A worker that need not import anything: a copy of this process, which has no threads yet. It has none of its
+    descriptors but standard ones and the link."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if not pid:
+        os.closerange(3, theirs.fileno())
+        os.closerange(theirs.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        os._exit(work(spec, theirs))
+    theirs.close()
+    return ours, Forked(pid)
 
 
 class Worker:
@@ -33,8 +68,13 @@ class Worker:
         self._queue: deque[Request] = deque()
         self._sent: dict[int, Request] = {}
         self._deaths: deque[float] = deque(maxlen=_DEATHS)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self.sock: socket.socket | None = None
+
+    def adopt(self, sock: socket.socket, process: Forked) -> None:
+        """Takes one that runs."""
+        sock.setblocking(False)
+        self.sock, self._process = sock, process
 
     def begin(self) -> None:
         """Starts it before it is needed; where that can't be, ``send`` will say why."""
