@@ -1,5 +1,5 @@
 """What runs in a container of a test: reads files whose content follows from their number, and compares every byte.
-Run as text by `python3 -c`, so it needs nothing but Python. Until SIGTERM; then its report, as JSON, is on its output.
+It needs nothing but Python. Until SIGTERM; then its report, as JSON, is on its output.
 """
 
 from __future__ import annotations

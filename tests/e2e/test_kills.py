@@ -30,7 +30,8 @@ CAMPAIGN = examples.default is not None and examples.default.max_examples > 1000
 ROUNDS, CONTAINERS, FILES = (50, 10, 120) if CAMPAIGN else (6, 4, 24)
 SIZE = (2 << 20) + 12_345
 WAYS = ("sequential", "random", "mapped", "held")
-READER = Path(__file__).with_name("reader.py").read_text()
+ALONE = ("--network=none",)
+READER = Path(__file__).with_name("reader.py")
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +67,16 @@ class Place:
 
     def run(self, volume: str, *command: str) -> str:
         """A container in the background, with the volume at /data and the test's folder at /news; its id."""
-        places = [f"{volume}:/data:ro", f"{self._news}:/news"]
-        found = self.engine.run(self.engine.image, *command, volumes=places, detach=True).stdout.strip()
-        self._containers.append(found)
-        return found
+        places = [f"{volume}:/data:ro", f"{self._news}:/news", f"{READER}:/reader.py:ro"]
+        done = self.engine.run(self.engine.image, *command, volumes=places, detach=True, options=ALONE)
+        self._containers.append(done.stdout.strip())
+        return self._containers[-1]
 
     def read(self, volume: str) -> None:
         """In a container of its own, to the end: all is there, and right."""
-        command = ("python3", "-c", READER, "/data", "/dev/null", "0", "once")
-        done = self.engine.run(self.engine.image, *command, volumes=[f"{volume}:/data:ro"])
+        command = ("python3", "/reader.py", "/data", "/dev/null", "0", "once")
+        places = [f"{volume}:/data:ro", f"{READER}:/reader.py:ro"]
+        done = self.engine.run(self.engine.image, *command, volumes=places, options=ALONE)
         told = json.loads(done.stdout)
         assert (told["reads"], told["wrong"]) == (FILES, [])
 
@@ -159,7 +161,7 @@ def under_fire(place: Place, node: Node, news: News, containers: int, fire: Sequ
     running = {}
     for number in range(containers):
         told = ("/data", "/news/news", str(number), WAYS[number % len(WAYS)])
-        running[number] = place.run(volumes[number % 3 == 2], "python3", "-c", READER, *told)
+        running[number] = place.run(volumes[number % 3 == 2], "python3", "/reader.py", *told)
     news.wait(running)
     for shot in fire:
         shot(node)
