@@ -105,6 +105,7 @@ class Grant:
         hide: the extended attributes that are not shown.
         bytes_a_day: that may be fetched for whom it was granted; 0 for no limit.
         scratch: bytes of a writable layer that may be asked for, at most.
+        name: under which a day's bytes are counted: the rule's own, which outlives edits above it.
     """
 
     rule: str
@@ -112,6 +113,7 @@ class Grant:
     reach: Reach = PUBLIC_ONLY
     bytes_a_day: int = 0
     scratch: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ class Policy:
                 f"{self._named(rule)} allows {allowed}"
             )
         reach = Reach(rule.networks, rule.local)
-        return Grant(self._named(rule), rule.hide, reach, rule.bytes_a_day, rule.scratch)
+        name = rule.name or f"line {rule.line}"
+        return Grant(self._named(rule), rule.hide, reach, rule.bytes_a_day, rule.scratch, name)
 
     def _named(self, rule: Rule) -> str:
         return f"the rule {rule.name!r} ({self.path}:{rule.line})" if rule.name else f"the rule {self.path}:{rule.line}"

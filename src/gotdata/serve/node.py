@@ -181,7 +181,7 @@ class LocalNode:
             manifest = record.options.get("manifest", "")
             grant = self.judge(_who(record), record.found.urls, manifest, record.root, record.scratch)
             key = _key(record.found, grant, bool(record.scratch))
-            hold = Hold(name, holder, key, bool(record.scratch), grant.rule, grant.bytes_a_day)
+            hold = Hold(name, holder, key, bool(record.scratch), grant.name, grant.bytes_a_day)
             if self._records.hold(name, holder) not in (None, hold):
                 self.unmount(name, holder)
             self._records.take(hold)
@@ -257,5 +257,6 @@ def _digest(options: Mapping[str, str], files: Mapping[str, bytes]) -> str:
 
 def _key(found: Found, grant: Grant, writable: bool) -> str:
     """Who may share a mount: the same bytes by the same way, showing the same."""
-    told: Any = [{**found.arguments, "name": "", "reach": grant.reach}, sorted(grant.hide), grant.rule, writable]
+    counted = grant.name if grant.bytes_a_day else ""
+    told: Any = [{**found.arguments, "name": "", "reach": grant.reach}, sorted(grant.hide), counted, writable]
     return sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:32]
