@@ -420,14 +420,15 @@ def test_where_the_kernel_says_nothing_again_nobody_hangs(keeper: Keeper, plante
             while not ledger.fetched:
                 os.sched_yield()
             ledger.greet(39, ledger.flags & ~HAS_RESEND)
-            ledger.seen = 1 << 12  # it was not noted, since this kernel can do better
+            ledger.take(1 << 12, 2)  # it was not noted, since this kernel can do better
         kill(pid)
     pid = launch.serve_kept(keeper, NAME)
     assert reader.communicate() == (BIG, b"")
     with contextlib.closing(counted(keeper, mount)) as ledger:
-        seen = ledger.seen
+        before = ledger.taken
         os.statvfs(mount.point)
-        assert 0 < seen < ledger.seen < 1 << 12
+        assert len(before) == len(ledger.taken) == 1
+        assert 0 < before.start < ledger.taken.start < 1 << 12
 
 
 def test_unmounted_while_no_server_is_there(keeper: Keeper, planted: Callable[..., Mounted]) -> None:
@@ -614,6 +615,18 @@ def test_a_socket_whose_keeper_is_dead_is_taken_over(keepers: Callable[..., Keep
     with pytest.raises(DeliveryError, match=r"the keeper at .* does not answer|ended the conversation"):
         first.list()
     assert keepers().list() == []
+
+
+def test_without_its_keeper_a_mount_goes_on(keeper: Keeper, planted: Callable[..., Mounted]) -> None:
+    mount = planted({"big": BIG})
+    pid = launch.start_kept(keeper, NAME, mount.spec, mount.point)
+    keeper.fileno()
+    kill(keeper_pid(keeper))
+    with pytest.raises(DeliveryError, match="no keeper answers"):
+        lost(keeper)
+    assert cat(mount.point / "big") == BIG
+    mounting.unmount(mount.point)
+    wait_end(pid)
 
 
 def test_a_folder_that_others_may_reach_is_refused(tmp_path: Path) -> None:

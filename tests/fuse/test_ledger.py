@@ -199,3 +199,13 @@ def test_what_is_no_ledger_is_refused(tmp_path: str, ledger: Ledger) -> None:
 def test_a_ledger_can_not_be_cut_short_under_its_readers(ledger: Ledger) -> None:
     with pytest.raises(PermissionError):
         os.truncate(ledger.fd, 0)
+
+
+def test_what_was_taken_and_not_answered_is_known_and_bounded(ledger: Ledger) -> None:
+    assert list(ledger.taken) == []
+    ledger.take(20, 20)
+    assert list(ledger.taken) == [20]
+    ledger.take(24, 20)
+    assert list(ledger.taken) == [20, 22, 24]
+    ledger.take(1 << 40, 20)
+    assert len(ledger.taken) < 1 << 19

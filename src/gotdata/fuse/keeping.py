@@ -65,7 +65,7 @@ class Mount:
         """From now on requests are refused, those first that the server left unanswered."""
         self.due = None
         self._ledger = Ledger(os.dup(self.fds[1]))
-        ask_again(self.fuse, self._ledger.flags, self._ledger.seen)
+        ask_again(self.fuse, self._ledger.flags, self._ledger.taken)
 
     def refuse(self, buffer: bytearray) -> None:
         """Answers one request. Raises OSError: ENODEV where the kernel has done with it."""

@@ -26,7 +26,10 @@ RESENT = 1 << 63
 
 _MINOR, _FLAGS, _OPENING, _OPENED, _RELEASED = 1, 2, 3, 4, 5
 _OPENS, _READS, _READ_BYTES, _FETCHED, _REFUSED, _LIMIT = 6, 7, 8, 9, 10, 11
-_SEEN = 12
+_SEEN, _OLDEST = 12, 13
+_STEP = 2
+"""From one request's number to the next."""
+_SWEPT = _STEP << 18
 _SLOTS = 16
 """Words of the header. After it a slot is two: the node, and its backing id (high half) with its count."""
 _COUNT = (1 << 32) - 1
@@ -159,14 +162,16 @@ class Ledger:
     def passthrough(self, value: bool) -> None:
         self._words[_OPENING] = 1 if value else 2
 
-    @property
-    def seen(self) -> int:
-        """The last request that was taken from the kernel, where this must be known: see ``resend``."""
-        return self._words[_SEEN]
-
-    @seen.setter
-    def seen(self, unique: int) -> None:
+    def take(self, unique: int, oldest: int) -> None:
+        """A request was taken from the kernel; ``oldest`` is the first that was not answered."""
         self._words[_SEEN] = unique
+        self._words[_OLDEST] = oldest
+
+    @property
+    def taken(self) -> range:
+        """Where ``take`` was called: the requests among which are all that were not answered."""
+        seen = self._words[_SEEN]
+        return range(max(self._words[_OLDEST], seen - _SWEPT, _STEP), seen + 1, _STEP)
 
     def read(self, size: int) -> None:
         self._words[_READS] += 1

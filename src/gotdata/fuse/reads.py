@@ -78,6 +78,12 @@ class Reads:
     def full(self) -> bool:
         return len(self._parked) >= LIMIT
 
+    @property
+    def oldest(self) -> int:
+        """The request that has waited longest; 0 where none waits."""
+        first = self._first()
+        return first.unique if first else 0
+
     def wanted(self, seq: int) -> bool:
         """Whether anyone still waits for what a worker was to be asked."""
         return seq in self._flights

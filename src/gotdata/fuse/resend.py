@@ -6,18 +6,15 @@ import contextlib
 import os
 import struct
 import sys
+from collections.abc import Iterable
 
 if sys.platform != "linux":
     raise ImportError("gotdata.fuse needs Linux")
 
 HAS_RESEND = 1 << 39
 """Of INIT's flags: Linux 6.9 and later."""
-SWEPT = 1 << 20
-"""Requests before the last one that was seen, among which are all that may still be waiting: more than a mount is asked
-in the time in which each must be answered."""
 _OUT = struct.Struct("<IiQ")
 _RESEND, _EIO = 7, 5
-_STEP = 2
 
 
 def says_again(fuse: int) -> bool:
@@ -29,17 +26,17 @@ def says_again(fuse: int) -> bool:
     return True
 
 
-def ask_again(fuse: int, flags: int, seen: int) -> None:
+def ask_again(fuse: int, flags: int, taken: Iterable[int]) -> None:
     """Nothing is left that nobody answers: the kernel queues such requests again. One that can't gets EIO for each that
     may be among them; what is answered that nobody asked is lost on it.
 
     Args:
         flags: of INIT; 0 before that.
-        seen: the number of the last request that was taken, where the kernel lacks ``HAS_RESEND``.
+        taken: where the kernel lacks ``HAS_RESEND``, requests among which are all that were not answered.
     """
     if flags & HAS_RESEND or not flags:
         says_again(fuse)
         return
-    for unique in range(max(seen - SWEPT * _STEP, 0), seen + _STEP, _STEP):
+    for unique in taken:
         with contextlib.suppress(OSError):
             os.write(fuse, _OUT.pack(_OUT.size, -_EIO, unique))

@@ -80,7 +80,7 @@ class Server:
 
     def run(self) -> None:
         """Until the file system is unmounted."""
-        ask_again(self._connection.fd, self._ledger.flags, self._ledger.seen)
+        ask_again(self._connection.fd, self._ledger.flags, self._ledger.taken)
         if self._ledger.greeted:
             self._begin()
         full = False
@@ -104,7 +104,7 @@ class Server:
             self._hear(fd)
         elif request := self._connection.receive():
             if self._notes_requests:
-                self._ledger.seen = request.unique
+                self._ledger.take(request.unique, self._reads.oldest or request.unique)
             self._dispatch(request)
 
     def _patience(self) -> float | None:
