@@ -33,6 +33,7 @@ from traitlets.config import Config
 from gotdata.project import Project
 from gotdata.repo2docker import configure, with_gotdata
 from gotdata.testing.server import Server
+from tests.e2e.bridge import Bridge, bridge
 from tests.e2e.engine import Engine
 from tests.e2e.images import NO_NETWORK, ROOT
 
@@ -46,6 +47,7 @@ class Classic(ContainerEngine):
 
     string_output = True
     engine: Engine
+    network: Bridge
     folder: Path
 
     def inspect_image(self, image: str) -> None:
@@ -57,6 +59,7 @@ class Classic(ContainerEngine):
         dockerfile = self.folder / "Dockerfile"
         dockerfile.write_text(dockerfile.read_text().replace("COPY --chmod=0755 ", "COPY "))
         args = [word for pair in buildargs.items() for word in ("--build-arg", "=".join(pair))]
+        args += ["--network", self.network.name]
         done = self.engine.docker("build", "-t", tag, *args, self.folder, check=False, timeout=600)
         if done.returncode and re.search(NO_NETWORK, done.stdout + done.stderr):
             pytest.skip(f"an image can't be built without a network: {done.stderr.strip().splitlines()[-1]}")
@@ -68,18 +71,22 @@ class Classic(ContainerEngine):
 class Built:
     engine: Engine
     server: Server
+    network: Bridge
     said: str
     snapshots: dict[str, str]
 
     def run(self, *command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        return self.engine.run(IMAGE, *command, options=options)
+        return self.engine.run(IMAGE, *command, options=options or ("--network", self.network.name))
 
 
 @pytest.fixture(scope="module")
 def built(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("r2d")
-    gateway = engine.docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}").stdout.strip()
-    with Server(host=gateway) as server, pytest.MonkeyPatch.context() as patch:
+    with (
+        bridge(engine, "r2d") as network,
+        Server(host=network.address) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("GOTDATA_STORE", str(folder / "store"))
         server.put("cells/cells.txt", CELLS)
         server.put("mice/mice.bin", MICE)
@@ -87,9 +94,9 @@ def built(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         with Project.find(root) as project:
             snapshots = {one.name: one.snapshot for one in project.lock()}
         shutil.rmtree(root / ".gotdata")  # of this machine, as git leaves it out
-        said = _build(engine, root, folder)
+        said = _build(engine, network, root, folder)
         try:
-            yield Built(engine, server, said, snapshots)
+            yield Built(engine, server, network, said, snapshots)
         finally:
             engine.docker("rmi", "-f", IMAGE, check=False)
 
@@ -105,7 +112,7 @@ def _repository(root: Path, server: Server) -> Path:
     return root
 
 
-def _build(engine: Engine, root: Path, folder: Path) -> str:
+def _build(engine: Engine, network: Bridge, root: Path, folder: Path) -> str:
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
     done = subprocess.run(wheel, capture_output=True, text=True)
     if done.returncode and re.search(NO_NETWORK, done.stderr):
@@ -113,14 +120,13 @@ def _build(engine: Engine, root: Path, folder: Path) -> str:
     assert done.returncode == 0, done.stderr
     [file] = folder.glob("*.whl")
     config = Config()
-    network = engine.docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Subnet}}").stdout.strip()
-    attributes = {"gotdata": str(file), "gotdata_settings": {"networks": network}}
+    attributes = {"gotdata": str(file), "gotdata_settings": {"networks": network.subnet}}
     configure(config, **attributes)
     config.Repo2Docker.buildpacks = with_gotdata([BaseImage], **attributes)
     app = Repo2Docker(config=config, repo=str(root), user_id=1000, user_name="jovyan", run=False, push=False)
     app.base_image, app.output_image_spec = _base(engine, folder / "base"), IMAGE
     builder = Classic(parent=app)
-    builder.engine, builder.folder = engine, folder / "context"
+    builder.engine, builder.network, builder.folder = engine, network, folder / "context"
     app.get_engine = lambda: builder
     said: list[str] = []
     app.log.info = lambda text, *_, **__: said.append(text)
