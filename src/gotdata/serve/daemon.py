@@ -56,20 +56,26 @@ class Daemon:
         """Until SIGTERM or SIGINT. The mounts stay, for the daemon that comes next.
 
         Raises:
-            DeliveryError: another daemon runs, or something else is missing.
+            DeliveryError: another daemon runs, or something else is missing; or the keeper ended: the next daemon
+                starts another.
         """
         if os.geteuid() != 0:
             raise DeliveryError("the daemon mounts for others, which only root may: run it as root, as its unit does")
-        log, ended = Log(), threading.Event()
+        log, ended, lost = Log(), threading.Event(), list[DeliveryError]()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         os.umask(0o077)
+
+        def end(error: DeliveryError) -> None:
+            lost.append(error)
+            ended.set()
+
         with ExitStack() as stack:
             _prepare(self.places)
             stack.enter_context(_only_one(self.places.run / "daemon.lock"))
             keeper = self._keeper()
             node = LocalNode(self.places, self.settings, self.rules, self.prepare, log)
-            mounts = Mounts(self.places.mounts, keeper, node.held, self.linger, log)
+            mounts = Mounts(self.places.mounts, keeper, node.held, self.linger, log, end)
             node.begin(mounts)
             stack.callback(mounts.close)
             control = UnixServer(
@@ -86,6 +92,8 @@ class Daemon:
             while not ended.wait(EVERY):
                 node.count()
             _notify("STOPPING=1")
+        if lost:
+            raise DeliveryError(f"{lost[0]}; mounts last as long as their servers, and this daemon is to start again")
 
     def _keeper(self) -> Keeper:
         if self.keeper_apart:

@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 
-from gotdata.errors import GotdataError
+from gotdata.errors import DeliveryError, GotdataError
 from gotdata.fuse import launch, mounting
 from gotdata.fuse.keeper import Keeper, Kept
 from gotdata.fuse.ledger import Tally
@@ -34,8 +34,18 @@ class Mounts:
     """Thread-safe. ``held`` says of a key whether anyone still holds it; a mount that nobody has held for ``linger``
     seconds is taken away."""
 
-    def __init__(self, folder: Path, keeper: Keeper, held: Callable[[str], bool], linger: float, log: Log) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keeper: Keeper,
+        held: Callable[[str], bool],
+        linger: float,
+        log: Log,
+        lost: Callable[[DeliveryError], None],
+    ) -> None:
+        """``lost`` is called when the keeper is gone: nothing is watched any more, and no mount can be made."""
         self._folder, self._keeper, self._held, self._linger, self._log = folder, keeper, held, linger, log
+        self._lost = lost
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._table = threading.Lock()
         self._used: dict[str, float] = {}
@@ -121,14 +131,18 @@ class Mounts:
 
     def _watch(self) -> None:
         while True:
-            told = self._keeper.fileno()
-            ready, _, _ = select.select([told, self._end], [], [], self._patience())
-            if self._end in ready and not os.read(self._end, 4096):
+            try:
+                told = self._keeper.fileno()
+                ready, _, _ = select.select([told, self._end], [], [], self._patience())
+                if self._end in ready and not os.read(self._end, 4096):
+                    return
+                ended = self._keeper.gone() if told in ready else ()
+            except DeliveryError as error:
+                self._lost(error)
                 return
             try:
-                if told in ready:
-                    for key in self._keeper.gone():
-                        self._revive(key)
+                for key in ended:
+                    self._revive(key)
                 self._look()
             except Exception as error:
                 self._log.unexpected("watching the mounts", error)
