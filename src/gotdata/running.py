@@ -125,5 +125,7 @@ class Running(Project):
         what = f"{count(known.files, 'file')}, {size(known.bytes)}"
         if not own and (receipt := self._receipts.all().get(dataset.name)):
             return f"{dataset.name} → {dataset.to}  as {receipt.delivery}, {what}"
-        hint = "; each file comes whole when it is opened first" if rung == Placeholders.name else ""
-        return f"{dataset.name} → {dataset.to}  as {rung}, {what}{hint} ({why})"
+        if rung == Placeholders.name:
+            largest = max((node.size for _, node in self._index(dataset.name).files()), default=0)
+            what += f", each whole when it is opened first, the largest {size(largest)}"
+        return f"{dataset.name} → {dataset.to}  as {rung}, {what}" + (f" ({why})" if why else "")

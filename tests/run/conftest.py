@@ -134,10 +134,8 @@ def _python() -> str:
     return str(other)
 
 
-@pytest.fixture(scope="session")
-def host(common: Path, installed: Path, server: Server) -> Place:
-    """This machine, as a user who may nothing."""
-    folder = common / "host"
+def _host(folder: Path, installed: Path) -> Place:
+    """This machine, as a user who may nothing; with a home and a store of its own."""
     for name in ("bin", "home", "repository"):
         (folder / name).mkdir(parents=True)
     (folder / "bin/python3").symlink_to(_python())
@@ -154,8 +152,32 @@ def host(common: Path, installed: Path, server: Server) -> Place:
         "GOTDATA_STORE": str(folder / "home/store"),
         "GOTDATA_RETRIES": "0",
     }
-    place = Place(folder / "repository", prefix, env)
+    return Place(folder / "repository", prefix, env)
+
+
+@pytest.fixture(scope="session")
+def host(common: Path, installed: Path, server: Server) -> Place:
+    place = _host(common / "host", installed)
     place.manifest(f"{server.url}cells/")
+    place.run(*place.gotdata("lock"))
+    return place
+
+
+@pytest.fixture
+def origin() -> Iterator[Server]:
+    """The same data, for one test to play with."""
+    with Server() as served:
+        for path, body in CONTENT.items():
+            served.put(f"cells/{path}", body)
+        yield served
+
+
+@pytest.fixture
+def fresh(common: Path, installed: Path, origin: Server) -> Place:
+    """As ``host``, with nothing fetched yet."""
+    place = _host(Path(tempfile.mkdtemp(prefix="fresh-", dir=common)), installed)
+    place.root.parent.chmod(0o755)
+    place.manifest(f"{origin.url}cells/")
     place.run(*place.gotdata("lock"))
     return place
 

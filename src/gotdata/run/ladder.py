@@ -45,7 +45,7 @@ def choose(demand: str = "") -> tuple[Rung, str]:
 
 
 def _why(refusals: dict[str, str]) -> str:
-    return "; ".join(f"no {name}: {refusal}" for name, refusal in refusals.items()) or "nothing is better"
+    return "; ".join(f"no {name}: {refusal}" for name, refusal in refusals.items())
 
 
 def bare() -> Rung:

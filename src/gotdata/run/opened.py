@@ -11,14 +11,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 import msgspec
 
 from gotdata.deliver.base import Job, state_folder
 from gotdata.deliver.copy import write
 from gotdata.errors import DeliveryError, GotdataError
-from gotdata.model import Node
 from gotdata.paths import redact, shown
 from gotdata.run import link as links
 from gotdata.run import process, seccomp
@@ -51,13 +50,19 @@ class Opened:
 
     def run(self, jobs: Sequence[Job], command: Sequence[str]) -> int:
         known: list[tuple[int, int]] = []
-        places: list[tuple[Job, Node]] = []
+        places: list[_File] = []
         for job in jobs:
-            for device, inode, node in files(job):
-                known.append((device, inode))
-                places.append((job, node))
+            for found, path, node in files(job):
+                known.append((found.st_dev, found.st_ino))
+                places.append(_File(job, path, node.id))
         with _Bringer(places) as bringer:
             return _Run(known, bringer).serve(command)
+
+
+class _File(NamedTuple):
+    job: Job
+    path: str
+    id: int
 
 
 class _Run:
@@ -133,8 +138,8 @@ def _memory(name: str) -> IO[bytes]:
 class _Bringer:
     """Files by their numbers, whole and verified."""
 
-    def __init__(self, places: Sequence[tuple[Job, Node]]) -> None:
-        self._places = places
+    def __init__(self, files: Sequence[_File]) -> None:
+        self._files = files
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="open")
         self._said: set[str] = set()
         self._copies: OrderedDict[int, IO[bytes]] = OrderedDict()
@@ -151,21 +156,21 @@ class _Bringer:
         self._pool.submit(self._answer, link, number)
 
     def _answer(self, link: socket.socket, number: int) -> None:
-        job, node = self._places[number]
+        file = self._files[number]
         with suppress(OSError):  # nobody waits any more
             try:
-                with closing(job.whole(node.id)) as held:
+                with closing(file.job.whole(file.id)) as held:
                     if held.in_place:
                         with self._copying:
-                            links.send(link, Kind.FILE, number, fd=self._copy(job, number, held).fileno())
+                            links.send(link, Kind.FILE, number, fd=self._copy(file.job, number, held).fileno())
                     else:
                         links.send(link, Kind.FILE, number, fd=held.fd)
-            except GotdataError as error:
-                self._refuse(link, number, error.errno or errno.EIO, str(error))
             except ConnectionError:
                 raise
             except Exception as error:
-                self._refuse(link, number, errno.EIO, f"{job.name}/{node.name}: {error}")
+                self._say(file, str(error))
+                known = error.errno if isinstance(error, GotdataError) else None
+                links.send(link, Kind.REFUSED, number, known or errno.EIO)
 
     def _copy(self, job: Job, number: int, held: Held) -> IO[bytes]:
         """Of a file that its owner may change while it is read: as it is now, for as long as the command runs."""
@@ -179,9 +184,10 @@ class _Bringer:
         self._copies[number] = copy
         return copy
 
-    def _refuse(self, link: socket.socket, number: int, error: int, why: str) -> None:
-        if why not in self._said:
-            self._said.add(why)
-            for line in why.splitlines():
-                print(f"gotdata: {shown(redact(line))}", file=sys.stderr, flush=True)
-        links.send(link, Kind.REFUSED, number, error)
+    def _say(self, file: _File, why: str) -> None:
+        """Once, however often it is tried."""
+        name = f"{file.job.name}/{file.path}"
+        said = redact(why if name in why else f"{name}: {why}")
+        if said not in self._said:
+            self._said.add(said)
+            print(f"gotdata: {shown(said)}", file=sys.stderr, flush=True)

@@ -43,10 +43,10 @@ class Placeholders(Copy):
         return super().state(root, receipt)
 
 
-def files(job: Job) -> Iterator[tuple[int, int, Node]]:
-    """Of each placeholder that lies at a job's target: device, inode, and the file that it stands for."""
+def files(job: Job) -> Iterator[tuple[os.stat_result, str, Node]]:
+    """Each placeholder that lies at a job's target, and the file that it stands for."""
     for path, node in walk(job.tree):
         if node.kind is Kind.FILE and node.size:
             found = os.lstat(job.target / path)
             if stat.S_ISREG(found.st_mode) and found.st_size == node.size and int(found.st_mtime) == MTIME:
-                yield found.st_dev, found.st_ino, node
+                yield found, path, node

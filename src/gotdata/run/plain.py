@@ -21,10 +21,12 @@ class Plain:
         return self.delivery.refusal()
 
     def run(self, jobs: Sequence[Job], command: Sequence[str]) -> int:
-        try:
-            started = subprocess.Popen(command, close_fds=False)
-        except OSError as error:
-            return process.unstartable(command, error.errno or 0)
-        with process.attended(lambda: started.pid):
+        pids: list[int] = []
+        with process.attended(lambda: pids):
+            try:
+                started = subprocess.Popen(command, close_fds=False)
+            except OSError as error:
+                return process.unstartable(command, error.errno or 0)
+            pids.append(started.pid)
             status = started.wait()
         return status if status >= 0 else 128 - status
