@@ -30,6 +30,7 @@ import socket
 from gotdata.choice import MOUNT
 from gotdata.fuse import mounting
 from gotdata.fuse.keeper import Keeper
+from gotdata.serve.client import ask
 from gotdata.serve.daemon import PLUGINS
 from gotdata.serve.order import Places
 
@@ -101,7 +102,16 @@ class Node:
     def _end(self, number: int) -> int:
         assert self._process is not None
         self._process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Its exit status, when it ends."""
+        assert self._process is not None
         return self._process.wait(PATIENCE)
+
+    def ask(self, verb: str, **told: Any) -> Any:
+        """As Docker asks its volume drivers: ``VolumeDriver.VERB``."""
+        return ask(self.plugin, "POST", f"/VolumeDriver.{verb}", told)
 
     def log(self) -> str:
         """What the daemon said, and the processes of its mounts."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
 import select
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from hypothesis import settings as examples
 if sys.platform != "linux":
     pytest.skip("the daemon needs Linux", allow_module_level=True)
 
+from gotdata.errors import DeliveryError
 from tests.e2e import node as nodes
 from tests.e2e import servers
 from tests.e2e.engine import Engine
@@ -181,3 +185,76 @@ def test_every_byte_is_right_whoever_is_killed(place: Place, node: Node, news: N
 
 def test_an_upgrade_is_not_noticed(place: Place, node: Node, news: News) -> None:
     under_fire(place, node, news, 2, [upgrade] * (ROUNDS // 5))
+
+
+def test_a_shell_reads_on_from_the_descriptor_that_it_holds(place: Place, node: Node, tmp_path: Path) -> None:
+    for name in ("said", "go"):
+        os.mkfifo(tmp_path / name)
+    script = """exec 3</data/0001.bin
+head -c 1000000 <&3 | sha256sum
+echo >/news/said
+read go </news/go
+cat <&3 | sha256sum"""
+    container = place.run(place.volume("/slow/"), "sh", "-c", script)
+    (tmp_path / "said").read_text()
+    node.kill()
+    for pid in node.servers():
+        kill(pid)
+    (tmp_path / "go").write_text("\n")
+    node.start()
+    assert place.engine.docker("wait", container).stdout == "0\n"
+    whole = content(1, 0, SIZE + 1)
+    sums = [hashlib.sha256(part).hexdigest() for part in (whole[:1_000_000], whole[1_000_000:])]
+    assert place.engine.docker("logs", container).stdout == "".join(f"{one}  -\n" for one in sums)
+
+
+def test_without_its_keeper_what_is_served_goes_on_and_what_is_new_comes(place: Place, node: Node, news: News) -> None:
+    volume = place.volume()
+    reader = place.run(volume, "python3", "/reader.py", "/data", "/news/news", "0", "held")
+    news.wait([0])
+    kill(node.keeper())
+    assert node.ended() != 0
+    assert "this daemon is to start again" in node.log()
+    news.wait([0])
+    node.start()
+    place.read(volume)
+    news.wait([0])
+    assert place.end(reader)["wrong"] == []
+
+
+STEPS = ("Create", "Mount", "Unmount", "Remove")
+
+
+def test_a_daemon_that_is_killed_at_work_leaves_what_the_next_one_finishes(node: Node, origin: servers.Nginx) -> None:
+    """The engine asks again what was not answered."""
+    takes: dict[str, float] = {}
+
+    def step(verb: str, name: str) -> str:
+        options = {"from": f"{origin.url}/", "scratch": "16MiB"}
+        more = {"Create": {"Opts": options}, "Mount": {"ID": name}, "Unmount": {"ID": name}, "Remove": {}}
+        begin = time.monotonic()
+        said: str = node.ask(verb, Name=name, **more[verb])["Err"]
+        takes[verb] = time.monotonic() - begin
+        return said
+
+    assert [step(verb, "first") for verb in STEPS] == [""] * len(STEPS)
+    for number in range(ROUNDS):
+        name, at = f"volume{number}", number % len(STEPS)
+        for verb in STEPS[:at]:
+            assert step(verb, name) == ""
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(step, STEPS[at], name)
+            wait([asked], random.uniform(0, takes[STEPS[at]]))
+            node.kill()
+            with suppress(DeliveryError):
+                asked.result()
+        node.start()
+        for verb in STEPS[at:]:
+            said = step(verb, name)
+            assert said == "" or (verb == "Remove" and "no volume" in said), node.log()
+        assert node.ask("List")["Volumes"] == []
+        places = (node.places.volumes, node.places.holds, node.places.scratch)
+        assert [left for folder in places for left in folder.iterdir()] == []
+    while node.mounts():  # until the last one was unused for a second
+        wait([], 0.1)
+    assert node.ask("Create", Name="last", Opts={"from": f"{origin.url}/"}) == {"Err": ""}
