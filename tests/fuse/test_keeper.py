@@ -43,6 +43,7 @@ SOON = 0.2
 
 
 def keeper_pid(keeper: Keeper) -> int:
+    assert keeper._sock is not None
     return int.from_bytes(keeper._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), "little")
 
 
@@ -431,6 +432,23 @@ def test_where_the_kernel_says_nothing_again_nobody_hangs(keeper: Keeper, plante
         assert 0 < before.start < ledger.taken.start < 1 << 12
 
 
+def test_a_ledger_that_was_spoilt_does_not_stop_the_keeper(
+    keepers: Callable[..., Keeper], planted: Callable[..., Mounted]
+) -> None:
+    keeper = keepers(grace=SOON)
+    mount, other = planted({"a": b"a"}), planted({"a": b"b"})
+    pid = launch.start_kept(keeper, NAME, mount.spec, mount.point)
+    launch.start_kept(keeper, "other", other.spec, other.point)
+    with contextlib.closing(counted(keeper, mount)) as ledger:
+        os.pwrite(ledger.fd, random.Random(2).randbytes(1 << 16), 0)
+    kill(pid)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        cat(mount.point / "a")
+    assert cat(other.point / "a") == b"b"
+    mounting.unmount(mount.point)
+    launch.stop_kept(keeper, "other", other.point)
+
+
 def test_unmounted_while_no_server_is_there(keeper: Keeper, planted: Callable[..., Mounted]) -> None:
     mount = planted({"a": b"a"})
     pid = launch.start_kept(keeper, NAME, mount.spec, mount.point)
@@ -615,6 +633,7 @@ def test_a_socket_whose_keeper_is_dead_is_taken_over(keepers: Callable[..., Keep
     with pytest.raises(DeliveryError, match=r"the keeper at .* does not answer|ended the conversation"):
         first.list()
     assert keepers().list() == []
+    assert first.list() == []  # whoever asked before asks the new one
 
 
 def test_without_its_keeper_a_mount_goes_on(keeper: Keeper, planted: Callable[..., Mounted]) -> None:

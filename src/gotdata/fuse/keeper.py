@@ -43,7 +43,7 @@ class Keeper:
         """As ``connect``."""
         self.path = path
         self._lock = threading.Lock()
-        self._sock = self._connect()
+        self._sock: socket.socket | None = self._connect()
         self._watching: socket.socket | None = None
 
     @classmethod
@@ -78,9 +78,9 @@ class Keeper:
             raise DeliveryError(f"{error}; it said: {said or 'nothing'} (log: {log})") from None
 
     def close(self) -> None:
-        self._sock.close()
-        if self._watching:
-            self._watching.close()
+        for sock in (self._sock, self._watching):
+            if sock:
+                sock.close()
 
     def hold(self, name: str, fuse: int, ledger: int, note: bytes) -> None:
         """Raises DeliveryError: it holds one of that name."""
@@ -179,9 +179,19 @@ class Keeper:
 
     def _ask(self, kind: Kind, name: str = "", fds: Sequence[int] = ()) -> Packet:
         with self._lock:
-            return self._say(self._sock, kind, name, fds)
+            sock, self._sock = self._sock or self._connect(), None
+            try:
+                answer = self._hear(sock, kind, name, fds)
+            except BaseException:
+                sock.close()  # an answer that comes late is not the next one's
+                raise
+            self._sock = sock
+        return self._judge(answer, kind, name)
 
-    def _say(self, sock: socket.socket, kind: Kind, name: str = "", fds: Sequence[int] = ()) -> Packet:
+    def _say(self, sock: socket.socket, kind: Kind, name: str = "") -> Packet:
+        return self._judge(self._hear(sock, kind, name), kind, name)
+
+    def _hear(self, sock: socket.socket, kind: Kind, name: str, fds: Sequence[int] = ()) -> Packet:
         try:
             message.send(sock, kind, name, fds=fds)
             answer = message.receive(sock)
@@ -189,6 +199,9 @@ class Keeper:
             raise DeliveryError(f"the keeper at {self.path} does not answer: {error}") from error
         if answer is None:
             raise DeliveryError(f"the keeper at {self.path} ended the conversation: {kind.name} {name!r}")
+        return answer
+
+    def _judge(self, answer: Packet, kind: Kind, name: str) -> Packet:
         if answer.number == errno.ENOENT:
             raise _unknown(name)
         if answer.number:

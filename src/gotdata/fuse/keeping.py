@@ -64,8 +64,12 @@ class Mount:
     def begin(self) -> None:
         """From now on requests are refused, those first that the server left unanswered."""
         self.due = None
-        self._ledger = Ledger(os.dup(self.fds[1]))
-        ask_again(self.fuse, self._ledger.flags, self._ledger.taken)
+        try:
+            ledger = self._ledger = Ledger(os.dup(self.fds[1]))
+        except (OSError, ValueError):  # spoilt by its server: then nothing is counted
+            ask_again(self.fuse, 0, ())
+        else:
+            ask_again(self.fuse, ledger.flags, ledger.taken)
 
     def refuse(self, buffer: bytearray) -> None:
         """Answers one request. Raises OSError: ENODEV where the kernel has done with it."""
@@ -148,16 +152,17 @@ class Keeping:
         self._clients[client.fileno()] = client
         self._poll.register(client, select.POLLIN)
 
-    def _hear(self, client: socket.socket) -> None:
+    def _hear(self, client: socket.socket) -> bool:
+        """Whether it said something, and may say more."""
         try:
             packet = message.receive(client)
         except BlockingIOError:
-            return
+            return False
         except (OSError, ValueError):
             packet = None
         if packet is None:
             self._leave(client)
-            return
+            return False
         try:
             self._do(client, packet)
         except OSError as error:
@@ -166,6 +171,7 @@ class Keeping:
             self._leave(client)
         finally:
             message.close(packet.fds)
+        return True
 
     def _do(self, client: socket.socket, packet: Packet) -> None:
         """Raises OSError, which is the answer; whatever else it raises ends the connection. Descriptors that it keeps
@@ -219,8 +225,8 @@ class Keeping:
         self._orphan(mount)
 
     def _serve(self, client: socket.socket, mount: Mount) -> None:
-        if mount.server:
-            self._hear(mount.server)  # it may have ended just now
+        while mount.server and self._hear(mount.server):
+            pass  # it may have ended just now
         if mount.server or client in self._served:
             raise OSError(errno.EBUSY, "served already")
         if mount.name not in self._mounts:

@@ -145,7 +145,8 @@ def stop_kept(keeper: Keeper, name: str, target: str | Path, lazy: bool = False)
 
 
 def note(spec: Spec, point: str) -> bytes:
-    """What the keeper remembers of a mount that this module made."""
+    """What the keeper remembers of a mount that this module made. A later version reads it: a ``Spec`` gets new fields
+    with defaults only."""
     return msgspec.json.encode({"point": point, "spec": spec})
 
 

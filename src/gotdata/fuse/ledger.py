@@ -52,7 +52,11 @@ class Ledger:
 
     def __init__(self, fd: int) -> None:
         """Takes the descriptor over. Raises ValueError where it holds no ledger."""
-        check(fd)
+        try:
+            check(fd)
+        except BaseException:
+            os.close(fd)
+            raise
         self.fd = fd
         self._map(os.fstat(fd).st_size)
         states = enumerate(self._words[_SLOTS + 1 :: 2].tolist())

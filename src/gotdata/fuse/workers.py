@@ -55,8 +55,10 @@ def fork(spec: Spec) -> tuple[socket.socket, Forked]:
     if not pid:
         os.closerange(3, theirs.fileno())
         os.closerange(theirs.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        theirs.send(b"\0")
         os._exit(work(spec, theirs))
     theirs.close()
+    ours.recv(1)  # until then it has them: our end would not be seen by the keeper, nor the mount's by its users
     return ours, Forked(pid)
 
 
