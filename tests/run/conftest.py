@@ -62,6 +62,10 @@ class Place:
         assert "Traceback" not in err
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
+    def has(self, program: str) -> bool:
+        words = self.command("sh", "-c", f"command -v {program}")
+        return not subprocess.run(words, cwd=self.root, env=self.env, capture_output=True).returncode
+
     def opened(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs a command whose opens are answered; sees to it that nothing of it is left."""
         done = self.run(*self.gotdata("run", "--as", "open", "--", *command), code=code)

@@ -95,7 +95,7 @@ READERS = {
 @pytest.mark.parametrize("reader", READERS)
 def test_a_program_reads_what_is_there(place: Place, reader: str) -> None:
     words = READERS[reader]
-    if words[0] in ("node", "busybox", "perl") and place.popen("sh", "-c", f"command -v {words[0]}").wait():
+    if not place.has(words[0]):
         pytest.skip(f"no {words[0]} there")
     script = '"$@" | sha256sum'
     assert place.opened("sh", "-c", script, "sh", *words, B).stdout.split() == [SUM, "-"]

@@ -187,7 +187,7 @@ class _Bringer:
     def _say(self, file: _File, why: str) -> None:
         """Once, however often it is tried."""
         name = f"{file.job.name}/{file.path}"
-        said = redact(why if name in why else f"{name}: {why}")
+        said = redact(why if why.startswith(name) else f"{name}: {why}")
         if said not in self._said:
             self._said.add(said)
             print(f"gotdata: {shown(said)}", file=sys.stderr, flush=True)

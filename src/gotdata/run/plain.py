@@ -22,7 +22,7 @@ class Plain:
 
     def run(self, jobs: Sequence[Job], command: Sequence[str]) -> int:
         pids: list[int] = []
-        with process.attended(lambda: pids):
+        with process.attended(lambda: pids[0] if pids else 0):
             try:
                 started = subprocess.Popen(command, close_fds=False)
             except OSError as error:
