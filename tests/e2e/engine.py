@@ -106,11 +106,22 @@ def shared(factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def dockerd(folder: Path, *options: str) -> Iterator[Engine]:
     """An engine, from its first answer to the end of the block. Its containers run until then, or with
     ``--live-restore`` longer. ``--bridge=none`` keeps out of the way of another engine's network."""
-    pid = _start(folder, *options)
+    _begin(folder, *options)
+    engine = Engine(_address(folder))
     try:
-        yield Engine(_address(folder))
+        yield engine
     finally:
-        _stop(pid, folder)
+        engine.clear()
+        _stop(int((folder / "started").read_text()), folder)
+
+
+def again(folder: Path, *options: str, number: int = signal.SIGTERM) -> None:
+    """Ends the engine of ``dockerd`` by a signal, and starts it again."""
+    _end(int((folder / "started").read_text()), number)
+    for name in ("pid", "exec/containerd/containerd.pid"):
+        (folder / name).unlink(missing_ok=True)  # Of one that was killed, and is not believed to be dead.
+    if why := _start(folder, *options):
+        pytest.fail(f"the container engine does not start again: {why}")
 
 
 @contextmanager
@@ -126,7 +137,7 @@ def _shared(factory: pytest.TempPathFactory) -> Iterator[Engine]:
         with _locked(folder / "start.lock"):
             fcntl.flock(users, fcntl.LOCK_SH)
             if Engine(_address(folder)).answers():
-                _start(folder)
+                _begin(folder)
         try:
             yield Engine(_address(folder))
         finally:
@@ -134,7 +145,7 @@ def _shared(factory: pytest.TempPathFactory) -> Iterator[Engine]:
                 fcntl.flock(users, fcntl.LOCK_UN)
                 with suppress(BlockingIOError):
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _stop(int((folder / "pid").read_text()), folder)
+                    _stop(int((folder / "started").read_text()), folder)
 
 
 def _shared_folder(factory: pytest.TempPathFactory) -> Path:
@@ -155,16 +166,22 @@ def _address(folder: Path) -> str:
     return f"unix://{folder}/socket"
 
 
-def _start(folder: Path, *options: str) -> int:
-    """Gives the process's id. Skips the test with the engine's last words if it can't run here."""
+def _begin(folder: Path, *options: str) -> None:
+    """Skips the test with the engine's last words if it can't run here."""
     if os.geteuid():
         pytest.skip("starting a container engine needs root, and $DOCKER_HOST names none that answers")
+    if why := _start(folder, *options):
+        _stop(int((folder / "started").read_text()), folder)
+        pytest.skip(f"the container engine does not start here: {why}")
+
+
+def _start(folder: Path, *options: str) -> str:
+    """Why it does not answer; empty if it does."""
     program = _program("dockerd")
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
-    if _is_overlay(
-        data
-    ):  # An overlay over an overlay is refused, and without one each container is a copy of the image.
+    if _is_overlay(data):
+        # No engine lays an overlay over an overlay: each container would be a copy of the image.
         subprocess.run(["mount", "-t", "tmpfs", "gotdata-test", data], capture_output=True)
     command = [program, "--data-root", data, "--exec-root", folder / "exec", "--pidfile", folder / "pid"]
     command += ["-H", _address(folder), *options]
@@ -180,14 +197,13 @@ def _start(folder: Path, *options: str) -> int:
             check=True,
         )
     pid = int(spawned.stdout)
+    (folder / "started").write_text(str(pid))
     end = time.monotonic() + READY
     while Engine(_address(folder)).answers():
         if _ended(pid) or time.monotonic() > end:
-            said = (folder / "log").read_text("utf-8", "replace").strip().splitlines()[-3:]
-            _stop(pid, folder)
-            pytest.skip(f"the container engine does not start here: {' | '.join(said)}")
+            return " | ".join((folder / "log").read_text("utf-8", "replace").strip().splitlines()[-3:])
         time.sleep(0.1)
-    return pid
+    return ""
 
 
 def _ended(pid: int) -> bool:
@@ -198,13 +214,21 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def _stop(pid: int, folder: Path) -> None:
+def _end(pid: int, number: int = signal.SIGTERM) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, number)
     end = time.monotonic() + READY
     while not _ended(pid) and time.monotonic() < end:
         time.sleep(0.05)
-    subprocess.run(["umount", folder / "data"], capture_output=True)
+
+
+def _stop(pid: int, folder: Path) -> None:
+    _end(pid)
+    from gotdata.fuse import mounting  # Only Linux has it.
+
+    below = [mount.point for mount in mounting.mounts() if mount.point.startswith(f"{folder}/")]
+    for point in reversed(below):
+        subprocess.run(["umount", "--lazy", point], capture_output=True)
     shutil.rmtree(folder / "data", ignore_errors=True)
 
 
