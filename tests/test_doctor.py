@@ -27,7 +27,7 @@ def examined(settings: Settings) -> dict[str, Finding]:
 def test_every_topic_is_tried_and_what_is_missing_has_a_cure(settings: Settings) -> None:
     found = examined(settings)
     assert [*found][:5] == ["python", "store", "store: holes", "store: reflinks", "store: space"]
-    assert {"mount", "loopback port", *(f"package {name}" for name in doctor.PACKAGES)} <= {*found}
+    assert {"mount", "run", "loopback port", *(f"package {name}" for name in doctor.PACKAGES)} <= {*found}
     for one in found.values():
         assert one.seen
         assert one.ok or one.cure or ";" in one.seen, one

@@ -17,6 +17,7 @@ from select import select
 from gotdata.errors import GotdataError
 from gotdata.measure import size
 from gotdata.outcome import Finding
+from gotdata.run.ladder import choose
 from gotdata.serve.client import Shared
 from gotdata.settings import Settings
 from gotdata.store import disk
@@ -52,9 +53,19 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _store(settings)
     yield from _mounts(settings.store_path)
     yield from _namespaces()
+    yield _run()
     yield _daemon(Path(settings.daemon))
     yield _port()
     yield from _packages()
+
+
+def _run() -> Finding:
+    """By which way a command would have its data, and why not by a better one."""
+    try:
+        rung, why = choose()
+    except GotdataError as error:
+        return Finding("run", False, str(error))
+    return Finding("run", True, f"`gotdata run` has data for a command as {rung.name}", why)
 
 
 def _daemon(path: Path) -> Finding:
