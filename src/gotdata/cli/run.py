@@ -23,20 +23,17 @@ from gotdata.run.ladder import NAMES
 )
 @click.option("--as", "demand", type=click.Choice(NAMES), help="This way or none.")
 @click.option("--locked", is_flag=True, help="Refuse (exit 3) where the lock does not cover the manifest.")
-@click.option(
-    "--plan", "only_plan", is_flag=True, help="Only say what would be done, by which way, and why not a better one."
-)
+@click.option("--plan", "only_plan", is_flag=True, help="Only say what would be done, and why.")
 @verb.as_json
 @click.argument("command", metavar="-- COMMAND…", nargs=-1, type=click.UNPROCESSED)
 def run(
     call: Call, names: tuple[str, ...], demand: str | None, locked: bool, only_plan: bool, command: tuple[str, ...]
 ) -> None:
-    """The data is at its place as long as COMMAND runs, for it and its children; nothing has to be installed or allowed
-    for that. By the best way that works here: a mount of its own (mount; namespace: inside a user namespace), files
-    that come when they are opened (open), or a copy.
+    """The data is at its place as long as COMMAND runs, for it and its children. By the best way that works here: a
+    mount (namespace: in a user namespace), files that come when they are opened, or a copy.
 
-    Exit codes are those of COMMAND (128 and its number for a signal, 127 where it is not found, 126 where it can't be
-    started), or of `gotdata up` where the data can't be had."""
+    Exits with COMMAND's code (128 and its number for a signal, 127: not found, 126: can't be started) unless the data
+    can't be had."""
     from gotdata.running import Running
 
     project = Running.of(call.project())
