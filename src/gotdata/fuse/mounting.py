@@ -42,8 +42,12 @@ class Mount:
 
 def mounts() -> list[Mount]:
     """All mounts of this process's namespace, in the order in which they were made."""
+    return listed(Path("/proc/self/mountinfo").read_bytes())
+
+
+def listed(mountinfo: bytes) -> list[Mount]:
     found = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+    for line in mountinfo.splitlines():
         fields, _, tail = line.partition(b" - ")
         id, _, device, _, point, options, *_ = fields.split(b" ")
         found.append(Mount(int(id), device.decode(), _path(point), tail.split(b" ")[0].decode(), options.decode()))

@@ -27,6 +27,7 @@ from gotdata.serve.mounts import FETCHES, OPENS, Mounts
 from gotdata.serve.options import Asked, check_name, handed, judged
 from gotdata.serve.order import Found, Order, Places, Prepare
 from gotdata.serve.records import Hold, Record, Records
+from gotdata.serve.sight import is_seen
 from gotdata.settings import Settings
 
 if sys.platform != "linux":
@@ -35,6 +36,9 @@ if sys.platform != "linux":
 
 Rules = Callable[[policy.Asked], Grant]
 """What the operator's policy says now. Raises PolicyError."""
+
+_STARTING = 600.0
+"""Seconds from a mount to the container that it is for: until then nobody else can see it."""
 
 
 class LocalNode:
@@ -144,7 +148,7 @@ class LocalNode:
 
     def remove(self, name: str) -> None:
         with self._alone(name):
-            self._records.volume(name)
+            self._give_back_forsaken(self._records.volume(name))
             if held := self._records.holds(name):
                 raise DeliveryError(f"volume '{name}' is in use by {len(held)} containers; end them first")
             self._records.forget(name)
@@ -181,6 +185,7 @@ class LocalNode:
             manifest = record.options.get("manifest", "")
             grant = self.judge(_who(record), record.found.urls, manifest, record.root, record.scratch)
             key = _key(record.found, grant, bool(record.scratch))
+            self._give_back_forsaken(record)
             hold = Hold(name, holder, key, bool(record.scratch), grant.name, grant.bytes_a_day)
             if self._records.hold(name, holder) not in (None, hold):
                 self.unmount(name, holder)
@@ -231,6 +236,15 @@ class LocalNode:
         with self._alone(name):
             hold = self._records.hold(name, holder)
             if hold:
+                self._give_back(hold)
+
+    def _give_back_forsaken(self, record: Record) -> None:
+        """What an engine that was killed has left: no container has it any more, and nobody will say so."""
+        if record.root:
+            return  # It stands in a folder of this machine.
+        for hold in self._records.holds(record.name):
+            if self._records.age(hold) >= _STARTING and not is_seen(self._place(hold)):
+                self._log(f"volume {record.name}: no container has it any more, and its engine did not say so")
                 self._give_back(hold)
 
     def _give_back(self, hold: Hold) -> None:

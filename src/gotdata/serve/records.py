@@ -4,6 +4,7 @@ was killed at any moment finds them again."""
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -97,10 +98,13 @@ class Records:
                 folder.rmdir()
 
     def tidy(self) -> None:
-        """Removes what a crash left of volumes that were being made."""
+        """Removes what a crash left of volumes that were being made, or removed."""
         for folder in self._places.volumes.iterdir():
             if not (folder / "volume.json").is_file():
                 shutil.rmtree(folder, ignore_errors=True)
+        for folder in self._places.holds.iterdir():
+            with suppress(OSError):  # somebody holds it
+                folder.rmdir()
 
     def holds(self, volume: str = "*") -> list[Hold]:
         found = []
@@ -121,6 +125,10 @@ class Records:
 
     def drop(self, hold: Hold) -> None:
         self._hold(hold.volume, hold.holder).unlink(missing_ok=True)
+
+    def age(self, hold: Hold) -> float:
+        """Seconds since it was taken."""
+        return time.time() - self._hold(hold.volume, hold.holder).stat().st_mtime
 
     def scratch(self, hold: Hold) -> Path:
         """The folder of a holder's writable layer."""
