@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gotdata.credentials import parse
-from gotdata.errors import IntegrityError, SourceError
+from gotdata.errors import IntegrityError, PolicyError, SourceError
 from gotdata.lock import Locked
 from gotdata.manifest import select
 from gotdata.model import Pin, Ref, RemoteFile
@@ -70,10 +70,14 @@ class Workbench(Bench):
 
     def fetch(self, url: str) -> bytes:
         """A shard of a text that was too long to commit. The lock gives the folder, and may not make it a question: a
-        request below a folder can only read."""
+        request below a folder can only read. Of a stranger's lock it is asked without keys."""
         if "?" in url or "#" in url:
             raise IntegrityError(
                 f"{redact(url)} is no place for texts: `shards_at` in gotdata.lock must be a folder's URL"
+            )
+        if not self.ctx.reach.anywhere and self.ctx.credentials.find(url):
+            raise PolicyError(
+                f"{redact(url)} needs a key, which is not shown for a lock's texts: hand them over with it"
             )
         return self.ctx.http.text(url, limit=SHARD_LIMIT).text.encode("utf-8", "surrogateescape")
 
