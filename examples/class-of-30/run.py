@@ -72,7 +72,8 @@ def serve(folder: Path, size: int) -> str:
     """Makes the data, and has nginx serve it; gives the file's sha256."""
     for name in ("lecture", "archive"):
         (folder / name).mkdir()
-    pages = random.Random(30).randbytes(size)
+    numbers = random.Random(30)
+    pages = b"".join(numbers.randbytes(1 << 20) for _ in range(size >> 20))
     (folder / "lecture" / "pages.bin").write_bytes(pages)
     for number in range(PARTS):
         with (folder / "archive" / f"part-{number:02}.bin").open("wb") as file:
