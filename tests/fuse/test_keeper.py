@@ -274,8 +274,10 @@ def test_twenty_kills_under_four_readers(keeper: Keeper, planted: Callable[..., 
     launch.stop_kept(keeper, NAME, mount.point)
 
 
-def dying_server(keeper: Keeper, mount: Mounted, patch: str) -> None:
-    """A server that kills itself, as ``patch`` has it: there ``die`` does it. Attached to the keeper, and mounted."""
+@contextlib.contextmanager
+def dying_server(keeper: Keeper, mount: Mounted, patch: str, script: str = 'cat "$1"') -> Iterator[None]:
+    """A server that kills itself, as ``patch`` has it (there ``die`` does it), under a reader that gets all of ``big``.
+    Goes on when another server is there; in the end the reader gets a line."""
     fuse = mounting.mount(mount.point)
     with contextlib.closing(Ledger.create()) as ledger:
         keeper.hold(NAME, fuse, ledger.fd, launch.note(mount.spec, str(mount.point)))
@@ -302,12 +304,15 @@ Dying(Connection({fuse}), Ledger({counts}), spec.tree(told.opens, told.arguments
     os.close(counts)
     keeper.fileno()
     copy = mount.point.with_name("copy")
-    with copy.open("wb") as file, subprocess.Popen(["cat", mount.point / "big"], stdout=file) as reader:
+    command = ["bash", "-c", script, "-", str(mount.point / "big")]
+    with copy.open("wb") as file, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, cwd="/") as reader:
         try:
             assert process.wait(30) == -signal.SIGKILL
             assert lost(keeper) == [NAME]
             launch.serve_kept(keeper, NAME)
-            assert reader.wait(30) == 0
+            yield
+            reader.communicate(b"\n", 30)
+            assert reader.returncode == 0
         finally:
             process.kill()
             reader.kill()
@@ -338,6 +343,11 @@ class Dying(Server):
         super().__init__(*arguments)
         self._operations[15] = die
 """
+GREETED = """
+class Dying(Server):
+    def _init(self, request):
+        die()
+"""
 RELEASED = """
 class Dying(Server):
     def _release(self, request):
@@ -354,7 +364,8 @@ def test_an_open_is_counted_once_wherever_its_server_died(
     mount = planted({"big": BIG})
     if whole:
         mount.tree.complete(mount.id("big"))
-    dying_server(keeper, mount, patch)
+    with dying_server(keeper, mount, patch):
+        pass
     with contextlib.closing(counted(keeper, mount)) as ledger:
         if ledger.passthrough is False:
             pytest.skip("this kernel takes no backing files here, so nothing is counted")
@@ -365,12 +376,17 @@ def test_an_open_is_counted_once_wherever_its_server_died(
 def test_a_read_of_a_server_that_died_is_answered_by_the_next(
     root: None, keeper: Keeper, planted: Callable[..., Mounted]
 ) -> None:
-    dying_server(keeper, planted({"big": BIG}), READING)
+    with dying_server(keeper, planted({"big": BIG}), READING):
+        pass
 
 
 def test_a_release_is_counted_once(root: None, keeper: Keeper, planted: Callable[..., Mounted]) -> None:
     mount = planted({"big": BIG})
-    dying_server(keeper, mount, RELEASED)
+    script = 'exec 3<"$1" 4<"$1" 4<&-; read; cat <&3'
+    with dying_server(keeper, mount, RELEASED, script), contextlib.closing(counted(keeper, mount)) as ledger:
+        if ledger.passthrough is False:
+            pytest.skip("this kernel takes no backing files here, so nothing is counted")
+        assert mount.id("big") in ledger
     with contextlib.closing(counted(keeper, mount)) as ledger:
         assert mount.id("big") not in ledger
 
@@ -378,7 +394,8 @@ def test_a_release_is_counted_once(root: None, keeper: Keeper, planted: Callable
 def test_a_server_that_dies_before_it_greets_the_kernel(
     root: None, keeper: Keeper, planted: Callable[..., Mounted]
 ) -> None:
-    dying_server(keeper, planted({"big": BIG}), "class Dying(Server):\n    def _init(self, request):\n        die()\n")
+    with dying_server(keeper, planted({"big": BIG}), GREETED):
+        pass
 
 
 def test_when_no_server_comes_readers_get_an_error_until_one_does(
@@ -406,6 +423,8 @@ def test_when_no_server_comes_readers_get_an_error_until_one_does(
         counts = counted(keeper, mount)
     with contextlib.closing(counts):
         assert (mount.id("big") in counts) == (counts.passthrough is not False)
+    with contextlib.closing(counted(keeper, mount)) as ledger:
+        assert mount.id("big") not in ledger
     assert cat(mount.point / "a") == b"a"
     assert cat(mount.point / "big") == BIG
     assert f"{NAME}: no server came within {SOON:g} s" in (tmp_path / "keeper.log").read_text()
