@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import run_open
 from tests.e2e import servers
 
 MIB = 1 << 20
@@ -220,7 +221,7 @@ def main() -> None:
         else:
             print("rclone is not installed: its column is left out", file=sys.stderr)
         table = measure(systems, given.rounds)
-    text = report(table, [system.name for system in systems], given.mib, load)
+    text = f"{report(table, [system.name for system in systems], given.mib, load)}\n{run_open.report()}"
     print(text)
     Path(__file__).with_name("RESULTS.md").write_text(f"# The last run of `make bench`\n\n{text}", "utf-8")
 
