@@ -42,27 +42,32 @@ def start(repository: Path, flags: Mapping[str, Any], strict: bool, command: Seq
     """Becomes the command, with the data of the repository around a folder. What takes longer than a command may wait
     goes on behind it; where nothing can be mounted, files come when they are opened, if opens can be answered here.
     ``strict``: waits for all. Returns where the command was not started, or has ended: its exit code."""
-    end = time.monotonic() + WAIT
+    refused, opened = 0, list[str]()
     try:
-        if not manifests.exists(repository):
-            return _become(command)
-        flags = {**flags, **_store(flags)}
-    except GotdataError as error:
+        if manifests.exists(repository):
+            flags = {**flags, **_store(flags)}
+            refused, opened = _begun(repository, flags, strict)
+    except (GotdataError, OSError) as error:
         refused = _complain(error)
-        return refused if strict else _become(command)
-    opened = [] if strict else _openable(repository, flags)
-    wait = None if strict else max(0.0, end - time.monotonic())
-    code = begin(lambda: deliver(repository, flags, opened), wait)
-    if code and strict:
-        return code
-    if code is None:
-        _say("data is still on its way; the command starts, and each dataset appears at its place when it is complete")
+    if strict and refused:
+        return refused
     if opened:
         try:
             return _run(repository, flags, opened, command)
         except (GotdataError, OSError) as error:
             _complain(error)
     return _become(command)
+
+
+def _begun(repository: Path, flags: Mapping[str, Any], strict: bool) -> tuple[int, list[str]]:
+    """Begins to deliver: an exit code, and whose files are to come when they are opened."""
+    end = time.monotonic() + WAIT
+    opened = [] if strict else _openable(repository, flags)
+    wait = None if strict else max(0.0, end - time.monotonic())
+    code = begin(lambda: deliver(repository, flags, opened), wait)
+    if code is None:
+        _say("data is still on its way; the command starts, and each dataset appears at its place when it is complete")
+    return code or 0, opened
 
 
 def _openable(repository: Path, flags: Mapping[str, Any]) -> list[str]:
@@ -135,7 +140,10 @@ def _store(flags: Mapping[str, Any]) -> dict[str, str]:
     place = next(folder for folder in (found.store_path, *found.store_path.parents) if folder.is_dir())
     if found.store or os.access(place, os.W_OK):
         return {}
-    return {"store": tempfile.mkdtemp(prefix="gotdata-")}
+    try:
+        return {"store": tempfile.mkdtemp(prefix="gotdata-")}
+    except OSError:
+        return {}  # what came with the image needs none, and for the rest the store says what is wrong
 
 
 def _report(event: Event, /) -> None:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import shutil
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from gotdata.project import Project
+from gotdata.snapshot import MTIME
 from gotdata.testing.server import Server
 from tests.e2e import images
 from tests.e2e.bridge import Bridge, bridge
 from tests.e2e.engine import Engine
 
 CELLS = b"cells of a mouse\n" * 60_000
-IMAGE = "gotdata.test/baked:1"
 DOCKERFILE = """\
 ARG BASE
 FROM ${BASE}
+ARG USER
+ARG GOTDATA_NETWORKS
 USER root
 RUN chown gotdata /work
-USER gotdata
 COPY --chown=gotdata . /work
-RUN GOTDATA_NETWORKS=172.16.0.0/12 gotdata bake
+USER ${USER}
+RUN gotdata bake cells
 """
 
 
@@ -89,6 +94,26 @@ def place(engine: Engine, image: str, network: Bridge, tmp_path: Path, store: Pa
         yield Place(root, server, engine, image, network)
 
 
+@pytest.fixture
+def build(place: Place) -> Iterator[Callable[[str, str], str]]:
+    """Bakes as some user, in an image of that name."""
+    made: list[str] = []
+
+    def bake(name: str, user: str) -> str:
+        made.append(f"gotdata.test/{name}-{os.getpid()}:1")
+        args = (f"BASE={place.image}", f"USER={user}", f"GOTDATA_NETWORKS={place.network.subnet}")
+        (place.root.parent / "Dockerfile").write_text(DOCKERFILE)
+        place.engine.docker(
+            *("build", "--no-cache", "--network", place.network.name, "-t", made[-1]),
+            *(word for arg in args for word in ("--build-arg", arg)),
+            *("-f", place.root.parent / "Dockerfile", place.root),
+        )
+        return made[-1]
+
+    yield bake
+    place.engine.docker("rmi", "-f", *made, check=False)
+
+
 SUM = hashlib.md5(CELLS).hexdigest()
 
 
@@ -136,3 +161,50 @@ def test_a_dead_origin_keeps_nobody_from_working(place: Place) -> None:
     assert "on it goes" in said
     assert "503" in said
     assert "cells of a mouse" not in said
+
+
+@pytest.mark.parametrize("user", ["gotdata", "root"])
+def test_two_builds_have_one_layer(place: Place, build: Callable[[str, str], str], user: str) -> None:
+    """Though that of the ``COPY`` before has the time of its folder."""
+    last = "{{index .RootFS.Layers %d}}"
+    number = len(json.loads(place.engine.docker("inspect", place.image, "-f", "{{json .RootFS.Layers}}").stdout)) + 2
+    layers = [place.engine.docker("inspect", build(name, user), "-f", last % number).stdout for name in ("one", "two")]
+    assert layers[0] == layers[1]
+
+
+def test_the_layer_has_the_data_and_its_receipt_and_nothing_else(
+    place: Place, build: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    place.engine.docker("save", "-o", tmp_path / "image.tar", build("baked", "gotdata"))
+    with tarfile.open(tmp_path / "image.tar") as image:
+        last = json.load(image.extractfile("manifest.json"))[0]["Layers"][-1]
+        with tarfile.open(fileobj=image.extractfile(last)) as layer:
+            found = {member.name: (member.size, int(member.mtime)) for member in layer}
+    assert {name for name in found if not name.startswith(("etc", "proc", "sys", "dev"))} == {
+        "work",
+        "work/.gotdata",
+        "work/.gotdata/.gitignore",
+        "work/.gotdata/receipts",
+        "work/.gotdata/receipts/cells.json",
+        "work/data",
+        "work/data/cells",
+        "work/data/cells/cells.txt",
+        "work/data/cells/deep",
+        "work/data/cells/deep/more.txt",
+    }
+    assert {time for _, time in found.values()} == {MTIME}
+
+
+def test_what_root_baked_anybody_has_without_a_network_or_a_place_to_write(
+    place: Place, build: Callable[[str, str], str]
+) -> None:
+    image = build("baked", "root")
+    done = place.engine.run(
+        image,
+        *("entrypoint", "--", "sh", "-c", "md5sum data/cells/cells.txt; gotdata up --json; gotdata status --json"),
+        user="1234",
+        options=("--network=none", "--read-only"),
+    )
+    assert SUM in done.stdout
+    assert done.stdout.count('"as": "bake"') == 2
+    assert "cells is at data/cells: bake" in done.stderr

@@ -61,7 +61,7 @@ def build_store(root: Path, asked: Path) -> Iterator[Path]:
     if place.stat().st_dev != root.stat().st_dev:
         yield asked
         return
-    with _time_of([root]):
+    with _settling([root]):
         store = state_folder(root) / "store"
         try:
             yield store
@@ -73,10 +73,10 @@ def build_store(root: Path, asked: Path) -> Iterator[Path]:
 
 @contextmanager
 def settled(root: Path, targets: Iterable[Path], texts: Path) -> Iterator[None]:
-    """Folders that are there keep their times; what is made gets the snapshot's: those on the way to the ``targets``,
-    our records, of which only the receipts stay, and what was fetched of the lock's ``texts``."""
+    """What is made gets the snapshot's time: the folders on the way to the ``targets``, our records, of which only the
+    receipts stay, and what was fetched of the lock's ``texts``."""
     way = {root, texts, *(folder for target in targets for folder in target.parents if folder.is_relative_to(root))}
-    with _time_of(way):
+    with _settling(way):
         yield
         records = state_folder(root)
         (records / "busy").unlink(missing_ok=True)
@@ -88,11 +88,14 @@ def settled(root: Path, targets: Iterable[Path], texts: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _time_of(folders: Iterable[Path]) -> Iterator[None]:
-    before = {folder: folder.stat().st_mtime_ns if folder.exists() else MTIME * 10**9 for folder in folders}
+def _settling(folders: Iterable[Path]) -> Iterator[None]:
+    """Folders in which something was made meanwhile get the snapshot's time; the others are not touched, so that they
+    are no part of a layer."""
+    before = {folder: folder.stat().st_mtime_ns if folder.exists() else 0 for folder in folders}
     try:
         yield
     finally:
         for folder, time in before.items():
             with suppress(FileNotFoundError, PermissionError):  # to set it, one must own the folder
-                os.utime(folder, ns=(time, time))
+                if folder.stat().st_mtime_ns != time:
+                    os.utime(folder, (MTIME, MTIME))

@@ -117,7 +117,10 @@ def _records(root: Path) -> Path:
     if sys.platform == "win32" or os.access(beside if beside.is_dir() else root, os.W_OK):
         return beside
     name = sha256(os.fsencode(root)).hexdigest()[:16]
-    return Path(tempfile.gettempdir(), f"gotdata-{os.getuid()}", name)
+    try:
+        return Path(tempfile.gettempdir(), f"gotdata-{os.getuid()}", name)
+    except FileNotFoundError:
+        return beside  # where nothing at all can be written to, what came with an image can still be looked up
 
 
 def _claim(folder: Path) -> None:
