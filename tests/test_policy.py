@@ -205,6 +205,7 @@ def test_a_grant_says_what_its_rule_says() -> None:
         Reach(("10.1.0.0/16", "fd12::/16"), ("/srv/archive", "/mnt/x")),
         100 * 10**9,
         10 << 30,
+        "the class",
     )
 
 
