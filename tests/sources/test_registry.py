@@ -84,3 +84,8 @@ def test_other_packages_cannot_take_our_names(monkeypatch: pytest.MonkeyPatch) -
     offer(monkeypatch, "http", f"{__name__}:Sftp")
     assert type(registry.source("http")) is Http
     assert registry.pick(Ref("https://zenodo.org/records/1")).name == "invenio", "nor the place in the order"
+
+
+def test_ours_are_found_without_looking_through_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(registry, "entry_points")
+    assert type(registry.source("http")) is Http
