@@ -42,9 +42,10 @@ class Asked:
 
 def check_name(name: str) -> None:
     """Raises ManifestError."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
+    # One letter is a drive to Docker: `-v d:/data` would be an empty volume, and no word said.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", name):
         raise ManifestError(
-            f"'{shown(name[:80])}' can't be the name of a volume: letters, digits, '_', '.' and '-' can, no path"
+            f"'{shown(name[:80])}' can't be the name of a volume: two or more of letters, digits, '_', '.', '-' can"
         )
 
 
