@@ -96,6 +96,15 @@ def test_an_error_keeps_its_lines_and_no_secret(node: MemoryNode) -> None:
     assert said == "there is no option 'form';\n  did you mean https://example.org/?"
 
 
+@pytest.mark.parametrize("verb", ["Get", "Path", "Mount", "Unmount", "Remove"])
+def test_what_a_user_of_the_machine_has_is_not_dockers(node: MemoryNode, verb: str) -> None:
+    node.known["up-1000-ab"] = Volume("up-1000-ab", {}, holders=("/home/ada/data",))
+    assert call(node, "VolumeDriver.List", {})["Volumes"] == []
+    told = call(node, f"VolumeDriver.{verb}", {"Name": "up-1000-ab", "ID": "/home/ada/data"})
+    assert told == {"Err": "'up-1000-ab' is no volume of Docker's"}
+    assert node.volume("up-1000-ab").holders == ("/home/ada/data",)
+
+
 @pytest.mark.parametrize("options", [None, {}])
 def test_a_volume_without_options_is_the_nodes_to_refuse(node: MemoryNode, options: object) -> None:
     assert "no option" in call(node, "VolumeDriver.Create", {"Name": "cells", "Opts": options})["Err"]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gotdata.errors import GotdataError
+from gotdata.errors import GotdataError, NotFound
 from gotdata.policy import Who
 from gotdata.serve.base import Node, Volume
 from gotdata.serve.unix_http import Request, Response, Route, message
@@ -68,25 +68,32 @@ class Plugin:
         return {}
 
     def _remove(self, asked: _Named) -> Answer:
-        self._node.remove(asked.name)
+        self._node.remove(self._volume(asked.name).name)
         return {}
 
     def _mount(self, asked: _Held) -> Answer:
-        return {"Mountpoint": str(self._node.mount(asked.name, asked.holder))}
+        return {"Mountpoint": str(self._node.mount(self._volume(asked.name).name, asked.holder))}
 
     def _unmount(self, asked: _Held) -> Answer:
-        self._node.unmount(asked.name, asked.holder)
+        self._node.unmount(self._volume(asked.name).name, asked.holder)
         return {}
 
     def _path(self, asked: _Named) -> Answer:
-        return {"Mountpoint": self._node.volume(asked.name).mountpoint}
+        return {"Mountpoint": self._volume(asked.name).mountpoint}
 
     def _get(self, asked: _Named) -> Answer:
-        volume = self._node.volume(asked.name)
+        volume = self._volume(asked.name)
         return {"Volume": {**_listed(volume), "Status": volume.facts}}
 
     def _list(self, _: _Nothing) -> Answer:
-        return {"Volumes": [_listed(volume) for volume in self._node.volumes()]}
+        return {"Volumes": [_listed(volume) for volume in self._node.volumes() if volume.options]}
+
+    def _volume(self, name: str) -> Volume:
+        """What `gotdata up` had made for a user of the machine has no options, and is no engine's to give away."""
+        volume = self._node.volume(name)
+        if not volume.options:
+            raise NotFound(f"'{name}' is no volume of Docker's")
+        return volume
 
 
 def _listed(volume: Volume) -> Answer:
