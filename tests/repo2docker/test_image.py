@@ -1,23 +1,16 @@
-"""An image of a repository, built by the real repo2docker and a real engine, and its containers.
-
-What needs no registry and no conda-forge is built: repo2docker's whole template, on a base image of Debian's packages,
-with a build pack that installs nothing of its own.
-"""
+"""An image of a repository, built by the real repo2docker and a real engine, and its containers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
-import ssl
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,46 +18,15 @@ if sys.platform != "linux":
     pytest.skip("repo2docker's images are Linux's", allow_module_level=True)
 pytest.importorskip("repo2docker", reason="repo2docker is not installed: pip install 'gotdata[repo2docker]'")
 
-from repo2docker.app import Repo2Docker
-from repo2docker.buildpacks import BaseImage
-from repo2docker.engine import ContainerEngine
-from traitlets.config import Config
-
 from gotdata.project import Project
-from gotdata.repo2docker import configure, with_gotdata
 from gotdata.testing.server import Server
 from tests.e2e.bridge import Bridge, bridge
 from tests.e2e.engine import Engine
-from tests.e2e.images import NO_NETWORK, ROOT
+from tests.repo2docker.building import build
 
-BASE, IMAGE = "gotdata.test/r2d-base:1", "gotdata.test/r2d:1"
+IMAGE = "gotdata.test/r2d:1"
 CELLS, MICE = b"cells of a mouse\n" * 1000, b"m" * 3_000_000
 START = '#!/bin/sh\necho started with $(ls data)\nexec "$@"\n'
-
-
-class Classic(ContainerEngine):
-    """The engine's own builder, which knows no ``COPY --chmod``: the modes are those of the context already."""
-
-    string_output = True
-    engine: Engine
-    network: Bridge
-    folder: Path
-
-    def inspect_image(self, image: str) -> None:
-        """It is always built."""
-
-    def build(self, *, tag: str, fileobj: Any, buildargs: dict[str, str], **_: Any) -> Iterator[str]:
-        with tarfile.open(fileobj=fileobj) as context:
-            context.extractall(self.folder, filter="fully_trusted")
-        dockerfile = self.folder / "Dockerfile"
-        dockerfile.write_text(dockerfile.read_text().replace("COPY --chmod=0755 ", "COPY "))
-        args = [word for pair in buildargs.items() for word in ("--build-arg", "=".join(pair))]
-        args += ["--network", self.network.name]
-        done = self.engine.docker("build", "-t", tag, *args, self.folder, check=False, timeout=600)
-        if done.returncode and re.search(NO_NETWORK, done.stdout + done.stderr):
-            pytest.skip(f"an image can't be built without a network: {done.stderr.strip().splitlines()[-1]}")
-        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-        yield done.stdout
 
 
 @dataclass
@@ -94,7 +56,7 @@ def built(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         with Project.find(root) as project:
             snapshots = {one.name: one.snapshot for one in project.lock()}
         shutil.rmtree(root / ".gotdata")  # of this machine, as git leaves it out
-        said = _build(engine, network, root, folder)
+        said = build(engine, network, root, folder, IMAGE)
         try:
             yield Built(engine, server, network, said, snapshots)
         finally:
@@ -110,39 +72,6 @@ def _repository(root: Path, server: Server) -> Path:
     (root / "start").write_text(START)
     (root / "postBuild").write_text("#!/bin/sh\nwc -c data/cells/cells.txt\n")
     return root
-
-
-def _build(engine: Engine, network: Bridge, root: Path, folder: Path) -> str:
-    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
-    done = subprocess.run(wheel, capture_output=True, text=True)
-    if done.returncode and re.search(NO_NETWORK, done.stderr):
-        pytest.skip("a wheel can't be built without a network")
-    assert done.returncode == 0, done.stderr
-    [file] = folder.glob("*.whl")
-    config = Config()
-    attributes = {"gotdata": str(file), "gotdata_settings": {"networks": network.subnet}}
-    configure(config, **attributes)
-    config.Repo2Docker.buildpacks = with_gotdata([BaseImage], **attributes)
-    app = Repo2Docker(config=config, repo=str(root), user_id=1000, user_name="jovyan", run=False, push=False)
-    app.base_image, app.output_image_spec = _base(engine, folder / "base"), IMAGE
-    builder = Classic(parent=app)
-    builder.engine, builder.network, builder.folder = engine, network, folder / "context"
-    app.get_engine = lambda: builder
-    said: list[str] = []
-    app.log.info = lambda text, *_, **__: said.append(text)
-    app.build()
-    return "".join(said)
-
-
-def _base(engine: Engine, folder: Path) -> str:
-    """What repo2docker's base image is to it, and trusts whom this machine trusts."""
-    folder.mkdir()
-    bundle = Path(ssl.get_default_verify_paths().cafile or "")
-    (folder / "ca.crt").write_bytes(bundle.read_bytes() if bundle.is_file() else b"")
-    trust = "COPY ca.crt /usr/local/share/\nENV PIP_CERT=/usr/local/share/ca.crt\n" if bundle.is_file() else ""
-    (folder / "Dockerfile").write_text(f"FROM {engine.image}\n{trust}")
-    engine.docker("build", "-t", BASE, folder)
-    return BASE
 
 
 def test_what_wishes_it_is_baked_before_postBuild(built: Built) -> None:
