@@ -43,8 +43,9 @@ def work(told: spec.Spec, sock: socket.socket) -> int:
 def serve_worker(sock: socket.socket, tree: Lazy, log: Log, threads: int = THREADS) -> None:
     """Answers requests until the other end closes. What is under way then is left alone: partial files bear it."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ensure")
-    while packet := sock.recv(PACKET):
-        pool.submit(_answer, sock, tree, Request.unpack(packet), log)
+    with contextlib.suppress(ConnectionResetError):  # it was killed with replies unread
+        while packet := sock.recv(PACKET):
+            pool.submit(_answer, sock, tree, Request.unpack(packet), log)
     pool.shutdown(wait=False, cancel_futures=True)
 
 
