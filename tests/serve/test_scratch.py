@@ -151,6 +151,8 @@ def test_the_limit_is_set_aside_so_that_one_more_is_refused_and_the_first_has_al
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=112m", "test", disk], check=True)
     try:
+        with pytest.raises(DeliveryError, match="no space for scratch"):  # The daemon's own records need some.
+            scratch.up(lower, disk / "all", 110 * MIB)
         one = scratch.up(lower, disk / "one", size)
         with pytest.raises(DeliveryError, match="no space for scratch: 64 MiB asked for, and the daemon's disk has 4"):
             scratch.up(lower, disk / "two", size)
@@ -220,6 +222,7 @@ def test_taken_down_it_leaves_nothing(up: Callable[..., Path], tmp_path: Path) -
     (up() / "new").write_bytes(BIG)
     assert points(tmp_path)
     assert backing_files(tmp_path)
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"layers", "merged"}, "the file has no name"
     scratch.down(tmp_path / "one")
     assert left(tmp_path) == []
     scratch.down(tmp_path / "one")
