@@ -207,15 +207,14 @@ def container(tmp_path_factory: pytest.TempPathFactory, common: Path, engine: En
     prefix = ["docker", "exec", "-w", str(folder / "repository"), *given, id]
     place = Place(folder / "repository", prefix, engine.environ)
     place.manifest("http://127.0.0.1:8000/cells/")
-    place.run(
-        "sh", "-c", "until python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8000))'; do :; done"
-    )
+    answers = "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 8000))' 2> /dev/null"
+    place.run("sh", "-c", f"until {answers}; do :; done")
     place.run(*place.gotdata("lock"))
     yield place
     engine.docker("rm", "-f", id)
 
 
-@pytest.fixture(params=["host", "container"])
+@pytest.fixture(scope="session", params=["host", "container"])
 def place(request: pytest.FixtureRequest) -> Place:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Place)
