@@ -163,7 +163,7 @@ def test_the_limit_is_set_aside_so_that_one_more_is_refused_and_the_first_has_al
     finally:
         for name in ("one", "two"):
             scratch.down(disk / name)
-        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def test_a_user_who_is_not_root_may_write_everywhere(up: Callable[..., Path], tmp_path: Path) -> None:
