@@ -161,7 +161,7 @@ def test_the_limit_is_set_aside_so_that_one_more_is_refused_and_the_first_has_al
         scratch.down(disk / "one")
         scratch.up(lower, disk / "two", size)
     finally:
-        for name in ("one", "two"):
+        for name in ("all", "one", "two"):
             scratch.down(disk / name)
         subprocess.run(["umount", "--lazy", disk], check=True)
 
