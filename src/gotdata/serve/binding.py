@@ -53,14 +53,32 @@ def unbind(target: Path, lazy: bool = False) -> None:
         DeliveryError: it is in use (a ``Busy``).
     """
     with _opened(target.parent) as folder:
-        place = f"/proc/self/fd/{folder}/{target.name}"
-        found = mounting.find(os.readlink(f"/proc/self/fd/{folder}") + f"/{target.name}")
-        if found is None:
+        if not _is_ours(folder, target.name):
             return
-        number = mounting.call("umount2", os.fsencode(place), _NOFOLLOW | (_DETACH if lazy else 0))
+        place = os.fsencode(f"/proc/self/fd/{folder}/{target.name}")
+        number = mounting.call("umount2", place, _NOFOLLOW | (_DETACH if lazy else 0))
         if number == errno.EBUSY:
             raise mounting.Busy(f"{target} is in use; close what has it open, or `gotdata down --lazy`")
         _check(number, target)
+
+
+def _is_ours(folder: int, name: str) -> bool:
+    """Whether a mount of ours stands in a folder that is held. By its number: a path may lead elsewhere by now."""
+    try:
+        fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        found, around = _mount(fd), _mount(folder)
+    finally:
+        os.close(fd)
+    return found != around and any(mount.id == found for mount in mounting.mounts() if mount.fstype == mounting.FSTYPE)
+
+
+def _mount(fd: int) -> int:
+    """The number of the mount that a file lies on."""
+    lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("mnt_id:"))
 
 
 @contextmanager
@@ -78,6 +96,8 @@ def _opened(path: Path) -> Iterator[int]:
             os.close(fd)
             fd = deeper
         yield fd
+    except OSError as error:  # of the steps that hold it, too
+        raise DeliveryError(f"{path}: {error.strerror}") from error
     finally:
         os.close(fd)
 
