@@ -126,6 +126,8 @@ def _records(root: Path) -> Path:
 def _claim(folder: Path) -> None:
     """Makes a folder that is ours alone, where others may have been first."""
     folder.mkdir(mode=0o700, exist_ok=True)
+    if sys.platform == "win32":
+        return
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
         raise DeliveryError(f"{folder} is not this user's own folder: gotdata keeps its records there; remove it")

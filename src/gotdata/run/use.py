@@ -39,12 +39,14 @@ def forget(root: Path, name: str) -> None:
 
 def used(root: Path, name: str) -> bool:
     """Whether a run that is under way uses this dataset."""
-    return in_use(root / ".gotdata" / "runs" / name)
+    return in_use(state_folder(root) / "runs" / name)
 
 
 def in_use(path: Path) -> bool:
     if sys.platform == "win32":
         return False
+    import fcntl
+
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

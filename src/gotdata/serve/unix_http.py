@@ -201,7 +201,8 @@ def _peer(connection: socket.socket) -> tuple[int, int, int]:
     return pid, uid, gid
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    address_family = socket.AF_UNIX
     daemon_threads = True
 
     def __init__(self, listening: socket.socket, routes: Mapping[str, Route], limit: int) -> None:
