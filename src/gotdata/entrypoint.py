@@ -35,6 +35,8 @@ WAIT = 4.0
 
 _PLACEHOLDERS = 10_000
 """Files; of more it would take too long to make them before a command."""
+_BEGUN = "GOTDATA_ENTRYPOINT"
+"""Tells a command which manifest's data was begun to be delivered for it."""
 _LINGER = "import select, sys; select.select([int(sys.argv[1])], [], [])"
 
 
@@ -44,9 +46,9 @@ def start(repository: Path, flags: Mapping[str, Any], strict: bool, command: Seq
     ``strict``: waits for all. Returns where the command was not started, or has ended: its exit code."""
     refused, opened = 0, list[str]()
     try:
-        if manifests.exists(repository):
+        if manifests.exists(repository) and (strict or not _is_begun(repository)):
             flags = {**flags, **_store(flags)}
-            refused, opened = _begun(repository, flags, strict)
+            refused, opened = _begin(repository, flags, strict)
     except (GotdataError, OSError) as error:
         refused = _complain(error)
     if strict and refused:
@@ -59,7 +61,15 @@ def start(repository: Path, flags: Mapping[str, Any], strict: bool, command: Seq
     return _become(command)
 
 
-def _begun(repository: Path, flags: Mapping[str, Any], strict: bool) -> tuple[int, list[str]]:
+def _is_begun(repository: Path) -> bool:
+    """Whether an entrypoint before this one has begun: an operator's, where the repository has one of its own."""
+    place = str(manifests.find(repository))
+    begun = os.environ.get(_BEGUN) == place
+    os.environ[_BEGUN] = place
+    return begun
+
+
+def _begin(repository: Path, flags: Mapping[str, Any], strict: bool) -> tuple[int, list[str]]:
     """Begins to deliver: an exit code, and whose files are to come when they are opened."""
     end = time.monotonic() + WAIT
     opened = [] if strict else _openable(repository, flags)

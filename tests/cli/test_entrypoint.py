@@ -200,6 +200,15 @@ def test_a_private_address_is_not_asked_unless_the_settings_allow_it(container: 
     assert len(container.server.requests) == asked
 
 
+def test_one_inside_of_another_leaves_the_work_to_that(container: Container) -> None:
+    container.manifest(CELLS_COPY)
+    container.server.change("cells/cells.txt", always=403)
+    done = container.run("--", *container.command("--", "echo", "started"))
+    assert done.stdout == "started\n"
+    assert done.stderr.count("cells is missing") == 1
+    assert container.run("--", *container.command("--strict", "--", "echo", "started")).returncode == 5
+
+
 def test_the_repository_may_be_elsewhere(container: Container, tmp_path: Path) -> None:
     container.manifest(CELLS_COPY)
     (tmp_path / "elsewhere").mkdir()
