@@ -33,9 +33,9 @@ _DETACH, _NOFOLLOW = 2, 8
 _SHUTDOWN, _NOTHING_WRITTEN = 0x8004587D, ctypes.c_uint32(2)
 """EXT4_IOC_SHUTDOWN, which drops what was not written yet: Linux, fs/ext4/ext4.h."""
 
-_FILE_SYSTEM = "^has_journal,^resize_inode", "nodiscard,lazy_itable_init=1"
-"""Features and how it is made: it is thrown away after a crash, so it needs no journal; the file behind it reads as
-zeros already, and must keep all of its blocks."""
+_MKFS = ("-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode", "-E", "nodiscard,lazy_itable_init=1")
+"""It is thrown away after a crash, so it needs no journal; the file behind it reads as zeros already, and must keep all
+of its blocks."""
 _LAYERS = "index=off,metacopy=on,redirect_dir=on,xino=off,volatile"
 """A folder of the data is renamed, and a mode changed, without copying bytes: neither fetches any. Nothing outlives
 the holder, so nothing is synced."""
@@ -60,8 +60,7 @@ def up(lower: Path, folder: Path, size: int) -> Path:
     try:
         disk, layers = folder / "disk", folder / "layers"
         _reserve(disk, size)
-        features, how = _FILE_SYSTEM
-        _command("mkfs.ext4", "-q", "-F", "-m", "0", "-O", features, "-E", how, "--", str(disk))
+        _command("mkfs.ext4", *_MKFS, "--", str(disk))
         layers.mkdir()
         _command("mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime,noinit_itable", "--", str(disk), str(layers))
         disk.unlink()  # The loop device ends with its mount, and the file with the loop device: also after a crash.
