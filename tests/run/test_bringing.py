@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,8 +17,6 @@ import pytest
 from tests.run.conftest import BIG
 
 if TYPE_CHECKING:
-    import subprocess
-
     from gotdata.testing.server import Server
     from tests.run.conftest import Place
 
@@ -140,41 +139,71 @@ def test_an_end_that_is_asked_for_is_the_commands(fresh: Place) -> None:
     assert fresh.left() == []
 
 
-ANSWERS = (
-    "import signal, time; signal.signal(signal.SIGINT, lambda *_: exit(9)); print('ready', flush=True); time.sleep(60)"
-)
-DIES = "import time; print('ready', flush=True); time.sleep(60)"
+ANSWERS = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready", flush=True)
+signal.sigwait([signal.SIGINT])
+exit(9)
+"""
+DIES = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print("ready", flush=True)
+signal.pause()
+"""
 
 
 @pytest.mark.parametrize(("script", "code"), [(ANSWERS, 9), (DIES, 130)], ids=["answers", "dies"])
 @pytest.mark.parametrize("way", ["open", "copy"])
 def test_ctrl_c_is_the_commands_to_answer(fresh: Place, script: str, code: int, way: str) -> None:
-    pid, terminal = pty.fork()
-    if not pid:
-        os.chdir(fresh.root)
-        words = fresh.command(*fresh.gotdata("run", "--as", way, "--", "python3", "-c", script))
-        os.execvpe(words[0], words, fresh.env)
-    said = b""
-    while b"ready" not in said:
-        said += os.read(terminal, 1000)
-    os.write(terminal, b"\x03")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
-    os.close(terminal)
+    with in_terminal(fresh, "run", "--as", way, "--", "python3", "-c", script) as (process, terminal):
+        until(terminal, b"ready")
+        os.write(terminal, b"\x03")
+        assert process.wait(30) == code
     assert fresh.left() == []
 
 
 def test_a_command_has_the_terminal(fresh: Place) -> None:
-    pid, terminal = pty.fork()
-    if not pid:
-        os.chdir(fresh.root)
-        words = fresh.command(*fresh.gotdata(*OPEN, "sh", "-c", 'read line; echo "got $line"; test -t 0 && test -t 1'))
-        os.execvpe(words[0], words, fresh.env)
-    os.write(terminal, b"word\n")
+    script = 'read line; echo "got $line"; test -t 0 && test -t 1'
+    with in_terminal(fresh, *OPEN, "sh", "-c", script) as (process, terminal):
+        os.write(terminal, b"word\n")
+        until(terminal, b"got word")
+        assert process.wait(30) == 0
+
+
+@contextmanager
+def in_terminal(place: Place, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """``gotdata WORDS`` in a terminal of its own."""
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", *place.command(*place.gotdata(*words))]
+    process = subprocess.Popen(command, cwd=place.root, env=place.env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def until(terminal: int, word: bytes) -> None:
     said = b""
-    while b"got word" not in said:
+    while word not in said:
         said += os.read(terminal, 1000)
-    assert os.waitpid(pid, 0)[1] == 0
-    os.close(terminal)
+
+
+def test_who_no_longer_waits_for_bytes_keeps_no_run_from_its_end(fresh: Place, origin: Server) -> None:
+    hold = Hold()
+    origin.change(BIN, hold=hold)
+    script = "cat data/cells/deep/er/b.bin & read x; kill $!; wait $!"
+    with running(fresh.popen(*fresh.gotdata(*OPEN, "sh", "-c", script), stdin=-1)) as process:
+        try:
+            assert hold.reached.wait(30)
+            process.communicate("\n", timeout=30)
+        finally:
+            hold.set()
+    assert process.returncode == 143
 
 
 def test_a_run_that_was_killed_with_all_its_processes_is_tidied_up(fresh: Place) -> None:

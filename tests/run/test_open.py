@@ -233,6 +233,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 for address in (0, 8, -1, 1 << 47):
     assert libc.syscall(257, -100, ctypes.c_void_p(address), 0) == -1
     assert ctypes.get_errno() == errno.EFAULT, address
+    assert libc.syscall(437, -100, b"data/cells/a.txt", ctypes.c_void_p(address), 24) == -1
+    assert ctypes.get_errno() == errno.EFAULT, address
+libc.syscall(437, -100, b"data/cells/a.txt", b"", 8)
+assert ctypes.get_errno() == errno.EINVAL
 libc.syscall(257, -100, b"a" * 5000, 0)
 assert ctypes.get_errno() == errno.ENAMETOOLONG
 """

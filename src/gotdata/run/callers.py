@@ -48,7 +48,10 @@ def asked(call: Call) -> Asked:
         case "openat":
             return _open(_signed(args[0]), _path(call.pid, args[1]), args[2])
         case "openat2":
-            flags, _, resolve = _HOW.unpack(_memory(call.pid, args[2], _HOW.size))
+            how = _memory(call.pid, args[2], _HOW.size)
+            if len(how) < _HOW.size or args[3] < _HOW.size:
+                raise OSError("no open_how")
+            flags, _, resolve = _HOW.unpack(how)
             return _open(_signed(args[0]), _path(call.pid, args[1]), flags, resolve)
         case "access":
             return Asked(AT_FDCWD, _path(call.pid, args[0]), None, _signed(args[1]))

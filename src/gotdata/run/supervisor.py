@@ -65,7 +65,6 @@ class Supervisor:
         self._waiting: dict[int, list[tuple[int, bool]]] = defaultdict(list)
         self._fetcher = True
         self._status: int | None = None
-        self._over = False
 
     def serve(self) -> int:
         """Until the command ends: gives the status with which it did."""
