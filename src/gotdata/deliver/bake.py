@@ -57,8 +57,7 @@ def check_room(sizes: Mapping[str, int], root: Path, store: Path, limit: int) ->
 def build_store(root: Path, asked: Path) -> Iterator[Path]:
     """The store of a build. ``asked`` is taken where it is no part of the image: on a mount, of a cache or of memory.
     Else it is one beside our records, whose folder is surely the builder's own, and nothing is left of it."""
-    place = next(folder for folder in (asked, *asked.absolute().parents) if folder.is_dir())
-    if place.stat().st_dev != root.stat().st_dev:
+    if _mount(asked) != _mount(root):
         yield asked
         return
     with _settling([root]):
@@ -69,6 +68,17 @@ def build_store(root: Path, asked: Path) -> Iterator[Path]:
             if store.exists():
                 shutil.rmtree(store)
             os.utime(store.parent, (MTIME, MTIME))
+
+
+def _mount(place: Path) -> str:
+    """Where what a place lies on is mounted. (A cache may be a folder of the same file system.)"""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return ""
+    points = {line.split(" ")[4] for line in lines}
+    real = Path(os.path.realpath(place))
+    return next((str(folder) for folder in (real, *real.parents) if str(folder) in points), "")
 
 
 @contextmanager
