@@ -121,11 +121,10 @@ class Running(Project):
                     self._say("warning", name, str(error))
 
     def _line(self, dataset: Dataset, rung: str, why: str, own: bool) -> str:
-        known = self._lock.data[dataset.name]
+        known, receipt = self._lock.data[dataset.name], self._receipts.all()[dataset.name]
         what = f"{count(known.files, 'file')}, {size(known.bytes)}"
-        if not own and (receipt := self._receipts.all().get(dataset.name)):
-            return f"{dataset.name} → {dataset.to}  as {receipt.delivery}, {what}"
-        if rung == Placeholders.name:
+        if own and rung == Placeholders.name:
             largest = max((node.size for _, node in self._index(dataset.name).files()), default=0)
             what += f", each whole when it is opened first, the largest {size(largest)}"
-        return f"{dataset.name} → {dataset.to}  as {rung}, {what}" + (f" ({why})" if why else "")
+        as_ = rung if own else receipt.delivery
+        return f"{dataset.name} → {dataset.to}  as {as_}, {what}" + (f" ({why})" if why and as_ == rung else "")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -364,3 +365,23 @@ def test_every_file_has_its_bytes(place: Place) -> None:
     found = place.sh("cd data/cells; find . -type f -print0 | sort -z | xargs -0 sha256sum").stdout
     expected = {hashlib.sha256(body).hexdigest(): f"./{path}" for path, body in CONTENT.items()}
     assert {line[:64]: line[66:] for line in found.splitlines()} == expected
+
+
+def test_in_a_container_of_which_nothing_was_asked_it_is_the_best_way(container: Place) -> None:
+    (plan,) = json.loads(container.run(*container.gotdata("run", "--plan", "--json")).stdout)
+    assert (plan["as"], plan["fetch"]) == ("open", 0)
+    assert "no mount: " in plan["why"]
+    assert "no namespace: a user namespace is refused here" in plan["why"]
+    found = json.loads(container.run(*container.gotdata("doctor", "--json")).stdout)
+    (run,) = [one for one in found if one["topic"] == "run"]
+    assert run["seen"] == "`gotdata run` has data for a command as open"
+    assert run["cure"] == plan["why"]
+
+
+def test_root_in_such_a_container_gets_a_copy(container: Place) -> None:
+    words = ["/root/store".join(word.split("/tmp/store")) for word in container.prefix]
+    root = replace(container, prefix=[*words[:2], "--user=0", *words[2:]])
+    done = root.run(*root.gotdata("run", "--", "stat", "-c", "%a %s", "data/cells/a.txt"))
+    assert done.stdout == "444 6\n"
+    assert "may read what nobody may" in done.stderr
+    assert container.left() == []
