@@ -21,9 +21,10 @@ if sys.platform != "linux":
 
 from gotdata.fuse import mounting
 from tests.e2e import engine as engines
+from tests.e2e import node as nodes
 from tests.e2e import servers
-from tests.e2e.daemon import Daemon, daemon
 from tests.e2e.engine import Engine
+from tests.e2e.node import Node
 
 MIB = 1 << 20
 BIG = os.urandom(8 * MIB)
@@ -60,17 +61,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Nginx]:
 
 
 @pytest.fixture(scope="module")
-def node(site: servers.Nginx) -> Iterator[Daemon]:
-    with daemon("gotdata-volumes") as found:
-        allowed = {"who": "service:docker", "from": f"{site.url}/", "as": "volume", "networks": "127.0.0.0/8"}
-        found.allow({**allowed, "scratch": "1000TB"})
+def node(site: servers.Nginx) -> Iterator[Node]:
+    allowed = {"who": "service:docker", "from": f"{site.url}/", "as": "volume", "networks": "127.0.0.0/8"}
+    with nodes.node({**allowed, "scratch": "1000TB"}) as found:
         yield found
 
 
 class Volumes:
     """What a test makes with an engine, all of it removed in the end."""
 
-    def __init__(self, engine: Engine, node: Daemon, reference: str) -> None:
+    def __init__(self, engine: Engine, node: Node, reference: str) -> None:
         self.engine, self.node, self.reference = engine, node, reference
         self._names: list[str] = []
         self._containers: list[str] = []
@@ -145,7 +145,7 @@ class Volumes:
 
 
 @pytest.fixture
-def volumes(engine: Engine, node: Daemon, site: servers.Nginx) -> Iterator[Volumes]:
+def volumes(engine: Engine, node: Node, site: servers.Nginx) -> Iterator[Volumes]:
     made = Volumes(engine, node, f"{site.url}/data/")
     yield made
     made.clear()
@@ -254,7 +254,7 @@ def test_containers_read_and_write_on_when_the_daemon_is_killed_and_when_it_is_b
     hold = "exec 3</data/big; head -c 1000000 <&3 >/tmp/start; mkfifo /tmp/go; (read x </tmp/go; cat <&3 >/tmp/rest) &"
     reader = volumes.start(f"{plain}:/data:ro", hold)
     writer = volumes.start(f"{writable}:/data", "echo mine >/data/mine")
-    volumes.node.end(signal.SIGKILL)
+    volumes.node.kill()
     try:
         assert volumes.exec(writer, "echo more >>/data/mine; cat /data/mine /data/a.txt") == "mine\nmore\nthe data\n"
     finally:
@@ -347,20 +347,20 @@ def test_no_space_for_scratch_is_told_to_who_starts_the_container(volumes: Volum
     volumes.engine.docker("volume", "rm", name)
 
 
-def test_a_driver_whose_socket_is_taken_ends_and_names_who_has_it(node: Daemon, tmp_path: Path) -> None:
+def test_a_driver_whose_socket_is_taken_ends_and_names_who_has_it(node: Node, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "gotdata.cli", "daemon", "--plugin", node.driver]
     command += ["--state", str(tmp_path / "state"), "--run", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    other = Node(tmp_path, (), {})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=other.environ)
+    other.clear()
     assert done.returncode == 1
-    assert node.process
-    assert f"process {node.process.pid} " in done.stderr
+    assert f"process {node.pid} " in done.stderr
     assert "answers there already" in done.stderr
-    Daemon(tmp_path, "none").clear()
 
 
 def test_a_daemon_that_is_gone_is_told_by_docker(volumes: Volumes) -> None:
     name = volumes.of()
-    volumes.node.end()
+    volumes.node.stop()
     try:
         assert "no such file or directory" in volumes.run(f"{name}:/data", "true", check=False)
     finally:

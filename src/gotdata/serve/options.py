@@ -19,7 +19,7 @@ from gotdata.settings import parse_size
 
 REFERENCE = ("endpoint", "region", "anonymous")
 KNOWN = ("from", "files", "version", "snapshot", "manifest", "dataset", "scratch", *REFERENCE)
-_SCRATCH_LEAST = 16 << 20
+SCRATCH_LEAST = 16 << 20
 """Bytes: a file system needs some for itself."""
 
 
@@ -107,6 +107,6 @@ def _scratch(text: str) -> int:
         size = parse_size(text)
     except ValueError as error:
         raise ManifestError(f"scratch={shown(text[:80])}: {error}") from None
-    if size < _SCRATCH_LEAST:
-        raise ManifestError(f"scratch={shown(text)}: {_SCRATCH_LEAST >> 20} MiB is the least")
+    if size < SCRATCH_LEAST:
+        raise ManifestError(f"scratch={shown(text)}: {SCRATCH_LEAST >> 20} MiB is the least")
     return size

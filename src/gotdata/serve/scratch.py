@@ -20,12 +20,11 @@ from pathlib import Path
 
 from gotdata.errors import DeliveryError
 from gotdata.fuse import mounting
+from gotdata.serve.options import SCRATCH_LEAST
 
 if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
 
-LEAST = 16 << 20
-"""Bytes: a file system needs some for itself."""
 _KEEP_FREE = 1 << 30
 """Bytes of the disk that no scratch takes, or a twentieth of it."""
 _NOSUID, _NODEV, _NOATIME = 2, 4, 1024
@@ -106,7 +105,7 @@ def refusal() -> str:
         lower, folder = Path(name, "lower"), Path(name, "scratch")
         lower.mkdir()
         try:
-            up(lower, folder, LEAST)
+            up(lower, folder, SCRATCH_LEAST)
         except DeliveryError as error:
             return str(error)
         down(folder)
