@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+if sys.platform != "linux":
+    pytest.skip("containers need Linux", allow_module_level=True)
 
 from gotdata.project import Project
 from gotdata.snapshot import MTIME
@@ -20,6 +24,7 @@ from tests.e2e import images
 from tests.e2e.bridge import Bridge, bridge
 from tests.e2e.engine import Engine
 
+pytestmark = pytest.mark.timeout(600)  # an image is built first
 CELLS = b"cells of a mouse\n" * 60_000
 DOCKERFILE = """\
 ARG BASE

@@ -24,6 +24,7 @@ from tests.e2e.bridge import Bridge, bridge
 from tests.e2e.engine import Engine
 from tests.repo2docker.building import build
 
+pytestmark = pytest.mark.timeout(600)
 IMAGE = "gotdata.test/r2d:1"
 CELLS, MICE = b"cells of a mouse\n" * 1000, b"m" * 3_000_000
 START = '#!/bin/sh\necho started with $(ls data)\nexec "$@"\n'
