@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -24,6 +25,8 @@ if sys.platform != "linux":
 
 BODY_LIMIT = 64 << 20
 """Bytes of a request: a lock and its texts come with it, in base64."""
+AT_ONCE = 64
+"""Datasets that one user may have up by the daemon: each may take a mount, with its processes, and room on the disk."""
 
 
 class Up(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,7 +40,7 @@ class May(msgspec.Struct, forbid_unknown_fields=True):
     """``places`` as ``model.Ref`` has them."""
 
     target: str
-    places: list[str]
+    places: Annotated[list[str], msgspec.Meta(max_length=1000)]
 
 
 class Down(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,6 +88,7 @@ class Control:
         name = _name(request.uid, target)
         with suppress(NotFound):
             self._take_away(name, target, lazy=True)
+        self._check_count(request.uid)
         self._node.create(name, {}, person(request.uid, "control"), asked.files, str(target))
         try:
             binding.bind(self._node.mount(name, str(target)), target, request.uid)
@@ -98,6 +102,11 @@ class Control:
         target = _place(asked.target)
         self._take_away(_name(request.uid, target), target, asked.lazy)
         return answer({"target": str(target)})
+
+    def _check_count(self, uid: int) -> None:
+        theirs = sum(volume.name.startswith(f"up-{uid}-") for volume in self._node.volumes())
+        if uid and theirs >= AT_ONCE:
+            raise PolicyError(f"{theirs} datasets of yours are up already, which is the most: take some down first")
 
     def _take_away(self, name: str, target: Path, lazy: bool) -> None:
         """Only what this user had made: the name says whose it is."""

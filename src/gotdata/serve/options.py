@@ -19,6 +19,8 @@ from gotdata.settings import parse_size
 
 REFERENCE = ("endpoint", "region", "anonymous")
 KNOWN = ("from", "files", "version", "snapshot", "manifest", "dataset", "scratch", *REFERENCE)
+_MANIFEST_MOST = 64 << 10
+"""Bytes: reading YAML is slow, and all others wait meanwhile."""
 SCRATCH_LEAST = 16 << 20
 """Bytes: a file system needs some for itself."""
 
@@ -80,7 +82,10 @@ def judged(options: Mapping[str, str]) -> Asked:
 
 def handed(files: Mapping[str, bytes]) -> Asked:
     """What a repository asks for that somebody hands over. Raises ManifestError."""
-    found = read(files.get(NAME, b"").decode("utf-8", "replace"), "the manifest").get(DATASET)
+    manifest = files.get(NAME, b"")
+    if len(manifest) > _MANIFEST_MOST:
+        raise ManifestError(f"the manifest of one dataset has more than {_MANIFEST_MOST >> 10} KiB")
+    found = read(manifest.decode("utf-8", "replace"), "the manifest").get(DATASET)
     if found is None:
         raise ManifestError(f"the manifest has no dataset '{DATASET}'")
     if any(folder_of(ref.url) is not None for ref in found.refs):

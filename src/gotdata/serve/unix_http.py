@@ -43,7 +43,8 @@ BODY_LIMIT = 1 << 20
 _PATIENCE = 30.0
 """Seconds for which a client may say nothing in the middle of its request, or not take the answer."""
 _AT_ONCE = 32
-"""Requests of one user at the same time, so that one who trickles keeps nobody else out. Root's are not counted."""
+"""Requests of one user at the same time, so that one who trickles keeps nobody else out; all their bodies together may
+be as long as one may. Root's are not counted."""
 
 STATUSES: Mapping[type[GotdataError], int] = {
     NotFound: 404,
@@ -212,6 +213,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.routes, self.limit = routes, limit
         self._mine = threading.Lock()
         self._users: Counter[int] = Counter()
+        self._bytes: Counter[int] = Counter()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         _, uid, _ = _peer(request)
@@ -228,6 +230,19 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         finally:
             with self._mine:
                 self._users[uid] -= 1
+
+    @contextlib.contextmanager
+    def held(self, uid: int, size: int) -> Iterator[None]:
+        """While a user's request of so many bytes is in memory. Raises DeliveryError: there are too many of theirs."""
+        with self._mine:
+            if uid and self._bytes[uid] + size > self.limit:
+                raise DeliveryError("other large requests of yours are being read: ask again when they were answered")
+            self._bytes[uid] += size
+        try:
+            yield
+        finally:
+            with self._mine:
+                self._bytes[uid] -= size
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away, or said nothing for too long, is no news."""
@@ -264,12 +279,23 @@ class _Handler(BaseHTTPRequestHandler):
         route = self.server.routes.get(f"{self.command} {url.path}")
         if route is None:
             return failure(NotFound(f"nothing answers to {self.command} {url.path} here"))
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            raise ConnectionError("the client went away in the middle of its request")
         pid, uid, gid = _peer(self.connection)
         try:
-            return route(Request(url.path, dict(parse_qsl(url.query)), body, uid, gid, pid))
+            with self.server.held(uid, int(length)):
+                body = self._body(int(length))
+                return self._answer(route, Request(url.path, dict(parse_qsl(url.query)), body, uid, gid, pid))
+        except DeliveryError as error:
+            return failure(error)
+
+    def _body(self, size: int) -> bytes:
+        body = self.rfile.read(size)
+        if len(body) < size:
+            raise ConnectionError("the client went away in the middle of its request")
+        return body
+
+    def _answer(self, route: Route, request: Request) -> Response:
+        try:
+            return route(request)
         except GotdataError as error:
             return failure(error)
         except msgspec.MsgspecError as error:
