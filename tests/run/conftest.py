@@ -23,7 +23,8 @@ from gotdata.testing.server import Server
 from tests.e2e import images
 from tests.e2e.engine import Engine
 
-USER = 1000
+USER = os.geteuid() or 1000
+"""An ordinary user: this one, where it is not root."""
 BIG = bytes(range(256)) * 4000
 CONTENT = {
     "a.txt": b"hello\n",
