@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the daemon needs Linux", allow_module_level=True)
 
+import socket
+
 from gotdata import errors
 from gotdata import lock as locks
 from gotdata.errors import DeliveryError, ManifestError, NotFound, PolicyError
@@ -29,6 +32,7 @@ from gotdata.manifest import NAME as MANIFEST
 from gotdata.repository import Repository
 from gotdata.serve.binding import bind, unbind
 from gotdata.serve.client import ask
+from gotdata.serve.control import BODY_LIMIT
 from gotdata.snapshot_text import text_id
 from tests.e2e import node as nodes
 from tests.e2e import servers
@@ -260,6 +264,8 @@ def test_nothing_appears_where_he_may_not_write(way: str, ada: User, bob: User, 
     with pytest.raises((PolicyError, DeliveryError, ManifestError)):
         bob.ask("/up", target=target, files=dict(public))
     assert shown(bob.node) == before
+    held = {volume["name"] for volume in ask(bob.node.places.control, "GET", "/volumes") if volume["holders"]}
+    assert held == set()
 
 
 def shown(node: Node) -> list[str]:
@@ -315,3 +321,24 @@ exchange = lambda: ctypes.CDLL(None).renameat2(-100, sys.argv[1].encode(), -100,
 while True:
     exchange()
 """
+
+
+def test_one_user_takes_no_more_memory_than_one_request_may(bob: User) -> None:
+    """Of two that are as long as one may be, one is refused before it is read."""
+
+    def flood() -> str:
+        head = f"POST /up HTTP/1.1\r\nContent-Length: {BODY_LIMIT}\r\n\r\n".encode()
+        with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+            for each in (one, other):
+                each.connect(str(bob.node.places.control))
+                each.sendall(head)
+            [answered], _, _ = select.select([one, other], [], [])
+            said: str = answered.recv(4096).decode()
+            return said
+
+    assert "other large requests of yours" in bob.act(flood)
+
+
+def test_a_manifest_that_would_take_long_to_read_is_not_read(bob: User, public: Files) -> None:
+    with pytest.raises(ManifestError, match="more than 64 KiB"):
+        bob.up({**public, MANIFEST: b"[" * (1 << 20)})

@@ -93,7 +93,7 @@ class Control:
         try:
             binding.bind(self._node.mount(name, str(target)), target, request.uid)
         except BaseException:
-            self._take_away(name, target, lazy=True)
+            self._forget(name, target)
             raise
         return answer({"target": str(target)})
 
@@ -112,6 +112,9 @@ class Control:
         """Only what this user had made: the name says whose it is."""
         self._node.volume(name)
         binding.unbind(target, lazy)
+        self._forget(name, target)
+
+    def _forget(self, name: str, target: Path) -> None:
         self._node.unmount(name, str(target))
         self._node.remove(name)
 
