@@ -197,7 +197,7 @@ def container(tmp_path_factory: pytest.TempPathFactory, common: Path, engine: En
         target = folder / "served/cells" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(body)
-    os.chown(folder / "repository", USER, USER)
+    os.chown(folder / "repository", USER, -1)
     serve = ["-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "served"), "8000"]
     options = ["--entrypoint", "python3"]
     id = engine.run(
