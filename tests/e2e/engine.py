@@ -105,7 +105,8 @@ def shared(factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @contextmanager
 def dockerd(folder: Path, *options: str) -> Iterator[Engine]:
     """An engine, from its first answer to the end of the block. Its containers run until then, or with
-    ``--live-restore`` longer. ``--bridge=none`` keeps out of the way of another engine's network."""
+    ``--live-restore`` longer. ``--iptables=false`` leaves another engine's network alone; without a bridge it would
+    remove that one's."""
     _begin(folder, *options)
     engine = Engine(_address(folder))
     try:

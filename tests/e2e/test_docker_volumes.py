@@ -31,7 +31,7 @@ BIG = os.urandom(8 * MIB)
 SHA256 = hashlib.sha256(BIG).hexdigest()
 
 
-ENGINE = ("--bridge=none", "--iptables=false")
+ENGINE = ("--iptables=false",)
 
 
 @pytest.fixture(scope="module")
