@@ -47,7 +47,7 @@ class Loose(Workbench):
             known = locked("0" * 64, pins, draft)
             texts = Texts(Path(work))
             texts.put("loose", draft, draft.content.size + sum(text.size for text in draft.origins) + 1)
-            index: Index = texts.index("loose", known, self.index_folder)
+            index: Index = texts.index("loose", known, self.index_folder(pins))
         return self.planted(name, index, pins), known, pins[0]
 
     def plan(self, ref: Ref) -> Plan:

@@ -95,7 +95,7 @@ class Repository:
         ask nobody: a stranger's lock says where that list is."""
         known = self._lock.data[name]
         try:
-            index = Texts(self._lock_path.with_name(FOLDER)).index(name, known, self.bench.index_folder)
+            index = Texts(self._lock_path.with_name(FOLDER)).index(name, known, self._index_folder(name))
         except NotFound:
             return None
         tree = self.bench.planted(name, index, self._pins(name))
@@ -256,13 +256,16 @@ class Repository:
             raise NotFound(f"{name} is not locked yet; `gotdata lock {name}` pins it")
         known = self._lock.data[name]
         try:
-            return self._texts.index(name, known, self.bench.index_folder)
+            return self._texts.index(name, known, self._index_folder(name))
         except (NotFound, SourceError) as missing:
             dataset = self.manifest.data.get(name)
             if dataset is None or known.entry != digest(dataset):
                 raise
             self._list_again(dataset, known, missing)
-        return self._texts.index(name, known, self.bench.index_folder)
+        return self._texts.index(name, known, self._index_folder(name))
+
+    def _index_folder(self, name: str) -> Path:
+        return self.bench.index_folder(self._pins(name))
 
     def _list_again(self, dataset: Dataset, known: locks.Locked, missing: GotdataError) -> None:
         """The last resort where texts are neither here nor published: what the origin lists now, if it is the same."""

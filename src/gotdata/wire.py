@@ -3,13 +3,14 @@ need of it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gotdata.credentials import parse
+from gotdata.credentials import PUBLIC, parse
 from gotdata.errors import IntegrityError, PolicyError, SourceError
 from gotdata.lock import Locked
 from gotdata.manifest import select
@@ -44,9 +45,12 @@ class Workbench(Bench):
         files = self.source(pin).files(pin, self.ctx)
         return files if selects is None else (file for file in files if selects(file.path))
 
-    @property
-    def index_folder(self) -> Path:
-        return self.store.root / "index"
+    def index_folder(self, pins: Sequence[Pin]) -> Path:
+        """What is behind keys is kept apart by them: else the id of a snapshot, in a stranger's lock, would show its
+        names."""
+        folder = self.store.root / "index"
+        private = {self.realm(pin) for pin in pins} - {PUBLIC}
+        return folder / hashlib.sha256(" ".join(sorted(private)).encode()).hexdigest() if private else folder
 
     def planted(self, name: str, index: Index, pins: Sequence[Pin]) -> LockedTree:
         """The tree of a snapshot that was indexed, able to fetch."""
@@ -58,7 +62,7 @@ class Workbench(Bench):
         return {
             "name": name,
             "index": {
-                "folder": str(self.index_folder),
+                "folder": str(self.index_folder(pins)),
                 "snapshot": known.snapshot,
                 "origins": [text_id(origin.shards) for origin in known.origins],
                 "blocks": text_id(known.blocks) if known.blocks else "",

@@ -26,7 +26,7 @@ import socket
 
 from gotdata import errors
 from gotdata import lock as locks
-from gotdata.errors import DeliveryError, ManifestError, NotFound, PolicyError
+from gotdata.errors import DeliveryError, IntegrityError, ManifestError, NotFound, PolicyError
 from gotdata.fuse import mounting
 from gotdata.manifest import NAME as MANIFEST
 from gotdata.repository import Repository
@@ -196,6 +196,14 @@ def test_what_is_public_and_what_is_ones_own_is_there(adas: Path, bob: User, pub
     assert not mounting.is_mounted(target)
 
 
+def test_her_snapshots_id_alone_shows_no_names(adas: Path, bob: User, secret: Files, public: Files) -> None:
+    """Not before he has handed them over himself."""
+    lock = forged(public, secret)
+    del lock["gotdata.lock.d/data.content.jsonl"]
+    with pytest.raises(IntegrityError):
+        bob.up(lock)
+
+
 def test_her_content_claimed_for_his_place_is_an_error_to_read(
     adas: Path, ada: User, bob: User, secret: Files, public: Files
 ) -> None:
@@ -333,8 +341,8 @@ def test_one_user_takes_no_more_memory_than_one_request_may(bob: User) -> None:
                 each.connect(str(bob.node.places.control))
                 each.sendall(head)
             [answered], _, _ = select.select([one, other], [], [])
-            said: str = answered.recv(4096).decode()
-            return said
+            with answered.makefile() as said:
+                return str(said.read())
 
     assert "other large requests of yours" in bob.act(flood)
 
