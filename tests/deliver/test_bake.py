@@ -145,6 +145,19 @@ def test_a_store_on_a_mount_is_used_and_kept(
         shutil.rmtree(cache)
 
 
+def test_a_store_that_a_repository_brings_is_not_believed(gotdata: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought = gotdata.root / ".gotdata/store"
+    monkeypatch.setenv("GOTDATA_STORE", str(brought))
+    gotdata("fetch", "cells")
+    for place in (path for path in (brought / "objects").rglob("*") if path.is_file()):
+        place.chmod(0o644)
+        place.write_bytes(b"\0" * place.stat().st_size)
+    monkeypatch.delenv("GOTDATA_STORE")
+    gotdata("bake")
+    assert contents(gotdata.root / "data/cells") == FILES
+    assert not brought.exists()
+
+
 def test_names_are_made_in_the_order_of_the_tree(gotdata: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     touch = Path.touch

@@ -56,18 +56,24 @@ def check_room(sizes: Mapping[str, int], root: Path, store: Path, limit: int) ->
 @contextmanager
 def build_store(root: Path, asked: Path) -> Iterator[Path]:
     """The store of a build. ``asked`` is taken where it is no part of the image: on a mount, of a cache or of memory.
-    Else it is one beside our records, whose folder is surely the builder's own, and nothing is left of it."""
+    Else it is one beside our records, whose folder is surely the builder's own, and nothing is left of it, nor of one
+    that the repository brought: a store is believed, and that one is a stranger's."""
     if _mount(asked) != _mount(root):
         yield asked
         return
     with _settling([root]):
         store = state_folder(root) / "store"
+        _clear(store)
         try:
             yield store
         finally:
-            if store.exists():
-                shutil.rmtree(store)
+            _clear(store)
             os.utime(store.parent, (MTIME, MTIME))
+
+
+def _clear(store: Path) -> None:
+    if store.exists():
+        shutil.rmtree(store)
 
 
 def _mount(place: Path) -> str:
