@@ -161,6 +161,14 @@ def test_files_of_this_machine_are_allowed_by_local_alone(tmp_path: Path) -> Non
         refused(text, urls=(), manifest=path)
 
 
+def test_what_would_take_long_to_judge_is_not_judged() -> None:
+    """In a second or so; each of these took a minute, in which nobody else was answered."""
+    for urls in ((f"https://data.example/{'%252525' * 8_000_000}",), (URL,) * 2_000_000):
+        said = refused(f"  - {{who: '*', from: {URL}}}", urls=urls)
+        assert "than are judged at once" in said
+        assert len(said) < 200
+
+
 def test_an_answer_to_nothing_is_no() -> None:
     assert "nothing" in refused("\n  - {who: '*', from: '*'}", urls=())
 

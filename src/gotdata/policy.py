@@ -21,6 +21,9 @@ from gotdata.policy_file import LASTING, Rule, read
 from gotdata.policy_place import place, within
 from gotdata.reach import PUBLIC_ONLY, Reach, is_below
 
+_MOST = 1 << 18
+"""Characters of all places that somebody asks for, each counted as 64 more: judging them is slow, and others wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Who:
@@ -194,6 +197,8 @@ def _places(asked: Asked) -> tuple[str, ...]:
     """Every place that has to be allowed, the manifest's own among them."""
     if not asked.urls and not asked.manifest:
         raise PolicyError(f"{asked.who} asks for nothing")
+    if sum(64 + len(url) for url in asked.urls) > _MOST:
+        raise PolicyError(f"{asked.who} asks for more or longer places than are judged at once: {len(asked.urls)}")
     found = []
     for url in asked.urls:
         try:
