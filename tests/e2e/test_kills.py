@@ -31,7 +31,7 @@ from tests.e2e.node import PATIENCE, Node, kill, stuck
 from tests.e2e.reader import content
 
 CAMPAIGN = examples.default is not None and examples.default.max_examples > 1000
-ROUNDS, CONTAINERS, FILES = (50, 10, 120) if CAMPAIGN else (6, 4, 24)
+ROUNDS, CONTAINERS, FILES = (50, 10, 120) if CAMPAIGN else (5, 4, 12)
 SIZE = (2 << 20) + 12_345
 WAYS = ("sequential", "random", "mapped", "held")
 ALONE = ("--network=none",)
