@@ -65,12 +65,14 @@ def volume(engine: Engine, node: Node, origin: servers.Nginx) -> Iterator[str]:
     """A file that is whole in the store, so that the kernel reads it there; and one that can't be had any more."""
     name = f"{node.driver}-data"
     engine.docker("volume", "create", "-d", node.driver, "-o", f"from={origin.url}/auth/data/", name)
-    command, places = ("cat", "/data/whole.bin", "/data/sub/other.bin"), [f"{name}:/data:ro"]
-    done = engine.run(engine.image, *command, volumes=places, options=["--network=none"])
-    assert len(done.stdout) == len(WHOLE) + len("other")
-    (origin.log.parent / "users").write_text("")
-    yield name
-    engine.docker("volume", "rm", "-f", name)
+    try:
+        command, places = ("cat", "/data/whole.bin", "/data/sub/other.bin"), [f"{name}:/data:ro"]
+        done = engine.run(engine.image, *command, volumes=places, options=["--network=none"])
+        assert len(done.stdout) == len(WHOLE) + len("other")
+        (origin.log.parent / "users").write_text("")
+        yield name
+    finally:
+        engine.docker("volume", "rm", "-f", name)
 
 
 Report = Mapping[str, Any]
