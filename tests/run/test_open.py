@@ -192,6 +192,43 @@ print(os.access(path, os.R_OK), os.access(path, os.W_OK), os.access(path, os.X_O
     assert place.opened("python3", "-c", script).stdout == "True False False hello\n"
 
 
+def test_nobody_gives_a_placeholder_rights(place: Place) -> None:
+    """Else whoever nobody answers for reads zeros: processes beside the run, or all when it was killed."""
+    script = """
+import ctypes, errno, os
+path = b"data/cells/a.txt"
+os.symlink(path, "link")
+held, folder = os.open(path, os.O_PATH), os.open("data/cells", os.O_RDONLY)
+FCHMODAT2, NOFOLLOW, EMPTY_PATH = 452, 0x100, 0x1000
+libc = ctypes.CDLL(None, use_errno=True)
+def second(folder, path, flags):
+    if libc.syscall(FCHMODAT2, folder, path, 0o644, flags):
+        raise OSError(ctypes.get_errno(), "fchmodat2")
+ways = [
+    lambda: os.chmod(path, 0o644),
+    lambda: os.chmod("link", 0o644),
+    lambda: os.chmod("a.txt", 0o644, dir_fd=folder),
+    lambda: os.chmod(f"/proc/self/fd/{held}", 0o644),
+]
+libc.syscall(FCHMODAT2, -1, b"", 0, 0)
+if ctypes.get_errno() != errno.ENOSYS:  # Linux 6.6
+    ways += [lambda: second(folder, b"a.txt", NOFOLLOW), lambda: second(held, b"", EMPTY_PATH)]
+for number, way in enumerate(ways):
+    try:
+        way()
+    except OSError as error:
+        assert error.errno == errno.EROFS, (number, error)
+    else:
+        raise AssertionError(number)
+os.unlink("link")
+open("own", "w").close()
+os.chmod("own", 0o640)
+print(oct(os.stat(path).st_mode), oct(os.stat("own").st_mode))
+os.unlink("own")
+"""
+    assert place.opened("python3", "-c", script).stdout == "0o100000 0o100640\n"
+
+
 def test_each_open_has_a_place_of_its_own_in_the_file(place: Place) -> None:
     script = """
 import os

@@ -22,7 +22,8 @@ _IN_FOLDER = 0x08 | 0x10
 
 
 class Asked(NamedTuple):
-    """An open, or a question for access (``flags`` is None then).
+    """An open, or a question for access (``flags`` is None then). To change a file's rights is to write: a placeholder
+    that anyone could open would read as zeros where nobody answers.
 
     Attributes:
         mode: of a question: R_OK, W_OK, X_OK.
@@ -55,6 +56,13 @@ def asked(call: Call) -> Asked:
             return _open(_signed(args[0]), _path(call.pid, args[1]), flags, resolve)
         case "access":
             return Asked(AT_FDCWD, _path(call.pid, args[0]), None, _signed(args[1]))
+        case "chmod":
+            return Asked(AT_FDCWD, _path(call.pid, args[0]), None, os.W_OK)
+        case "fchmodat":
+            return Asked(_signed(args[0]), _path(call.pid, args[1]), None, os.W_OK)
+        case "fchmodat2":
+            follow = not args[3] & _AT_SYMLINK_NOFOLLOW
+            return Asked(_signed(args[0]), _path(call.pid, args[1]), None, os.W_OK, follow)
     follow = call.name == "faccessat" or not args[3] & _AT_SYMLINK_NOFOLLOW
     return Asked(_signed(args[0]), _path(call.pid, args[1]), None, _signed(args[2]), follow)
 
@@ -90,6 +98,8 @@ def look(pid: int, asked: Asked) -> os.stat_result:
     """What the path leads to, as its caller would find it. Raises OSError: nothing, or not to be found by us."""
     folder, path = _begin(pid, asked)
     if not asked.resolve:
+        if asked.flags is None and not path:  # AT_EMPTY_PATH: the descriptor's own file
+            return os.stat(folder)
         return os.stat(os.path.join(folder, path), follow_symlinks=asked.follow)
     fd = _openat2(folder, path, asked)
     try:

@@ -24,14 +24,17 @@ class Arch(NamedTuple):
     calls: Mapping[int, str]
 
 
-_EVERYWHERE = {437: "openat2", 439: "faccessat2"}
+_EVERYWHERE = {437: "openat2", 439: "faccessat2", 452: "fchmodat2"}
 _ARCHES = {
     "x86_64": Arch(
         0xC000003E,
         317,
-        {2: "open", 21: "access", 85: "creat", 257: "openat", 269: "faccessat", **_EVERYWHERE},
+        {
+            **{2: "open", 21: "access", 85: "creat", 90: "chmod", 257: "openat", 268: "fchmodat", 269: "faccessat"},
+            **_EVERYWHERE,
+        },
     ),
-    "aarch64": Arch(0xC00000B7, 277, {48: "faccessat", 56: "openat", **_EVERYWHERE}),
+    "aarch64": Arch(0xC00000B7, 277, {48: "faccessat", 53: "fchmodat", 56: "openat", **_EVERYWHERE}),
 }
 _IO_URING_SETUP = 425
 OPENAT2 = 437
