@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -313,6 +314,46 @@ def test_links_that_are_swapped_meanwhile_lead_nowhere(ada: User, bob: User, pub
     assert shown(bob.node) == [str(there)]
     assert min(outcomes["up"], outcomes["down"], outcomes["DeliveryError"]) > 0
     bob.down(there)
+
+
+def test_a_folder_that_is_moved_away_makes_no_room_for_another(bob: User, public: Files) -> None:
+    """Else one user could fill the machine's table of mounts."""
+    top = bob.folder()
+    target = top / "way/data"
+
+    def made() -> None:
+        target.mkdir(parents=True)
+
+    bob.act(made)
+    bob.ask("/up", target=str(target), files=dict(public))
+    bob.act(lambda: os.rename(top / "way", top / "away"))
+    bob.act(made)
+    for ask_again in (lambda: bob.down(target), lambda: bob.ask("/up", target=str(target), files=dict(public))):
+        with pytest.raises(DeliveryError, match="move it back first"):
+            ask_again()
+    assert shown(bob.node) == [str(top / "away/data")]
+    bob.act(lambda: os.rename(top / "way", top / "other"))
+    bob.act(lambda: os.rename(top / "away", top / "way"))
+    bob.down(target)
+    assert shown(bob.node) == []
+
+
+def test_many_at_once_at_one_folder_are_one_mount(bob: User, public: Files) -> None:
+    target = bob.folder()
+
+    def up(_: int) -> str:
+        with suppress(PolicyError, DeliveryError):
+            ask(bob.node.places.control, "POST", "/up", {"target": str(target), "files": dict(public)})
+        return ""
+
+    def race() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(up, range(24)))
+
+    bob.act(race)
+    assert shown(bob.node) == [str(target)]
+    bob.down(target)
+    assert shown(bob.node) == []
 
 
 @contextmanager

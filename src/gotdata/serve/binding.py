@@ -7,7 +7,7 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,20 +46,31 @@ def bind(source: Path, target: Path, uid: int) -> None:
         _check(mounting.call("mount", os.fsencode(source), place.encode(), None, ctypes.c_ulong(_BIND), None), target)
 
 
-def unbind(target: Path, lazy: bool = False) -> None:
-    """Takes away a mount of ours; nothing where there is none.
+def unbind(target: Path, lazy: bool = False) -> bool:
+    """Takes away a mount of ours; whether there was one.
 
     Raises:
         DeliveryError: it is in use (a ``Busy``).
     """
     with _opened(target.parent) as folder:
         if not _is_ours(folder, target.name):
-            return
+            return False
         place = os.fsencode(f"/proc/self/fd/{folder}/{target.name}")
         number = mounting.call("umount2", place, _NOFOLLOW | (_DETACH if lazy else 0))
         if number == errno.EBUSY:
             raise mounting.Busy(f"{target} is in use; close what has it open, or `gotdata down --lazy`")
         _check(number, target)
+        return True
+
+
+def strayed(source: Path, targets: Collection[str]) -> bool:
+    """Whether ``source`` is shown anywhere but at ``targets``: a folder on the way to one may be renamed."""
+    found = mounting.find(source)
+    own = f"{source.parent}/"
+    return found is not None and any(
+        mount.device == found.device and mount.point not in targets and not mount.point.startswith(own)
+        for mount in mounting.mounts()
+    )
 
 
 def _is_ours(folder: int, name: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -12,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from gotdata.errors import ManifestError, NotFound, PolicyError
+from gotdata.errors import DeliveryError, ManifestError, NotFound, PolicyError
 from gotdata.policy import person
 from gotdata.serve import binding
 from gotdata.serve.metrics import Metrics
@@ -53,6 +55,7 @@ class Control:
 
     def __init__(self, node: LocalNode, metrics: Metrics) -> None:
         self._node, self._metrics = node, metrics
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def routes(self) -> Mapping[str, Route]:
         return {
@@ -86,21 +89,24 @@ class Control:
         target = _place(asked.target)
         binding.check_namespace(request.pid)
         name = _name(request.uid, target)
-        with suppress(NotFound):
-            self._take_away(name, target, lazy=True)
-        self._check_count(request.uid)
-        self._node.create(name, {}, person(request.uid, "control"), asked.files, str(target))
-        try:
-            binding.bind(self._node.mount(name, str(target)), target, request.uid)
-        except BaseException:
-            self._forget(name, target)
-            raise
+        with self._locks[name]:
+            with suppress(NotFound):
+                self._take_away(name, target, lazy=True)
+            self._check_count(request.uid)
+            self._node.create(name, {}, person(request.uid, "control"), asked.files, str(target))
+            try:
+                binding.bind(self._node.mount(name, str(target)), target, request.uid)
+            except BaseException:
+                self._forget(name, target)
+                raise
         return answer({"target": str(target)})
 
     def _down(self, request: Request) -> Response:
         asked = msgspec.json.decode(request.body, type=Down)
         target = _place(asked.target)
-        self._take_away(_name(request.uid, target), target, asked.lazy)
+        name = _name(request.uid, target)
+        with self._locks[name]:
+            self._take_away(name, target, asked.lazy)
         return answer({"target": str(target)})
 
     def _check_count(self, uid: int) -> None:
@@ -109,9 +115,13 @@ class Control:
             raise PolicyError(f"{theirs} datasets of yours are up already, which is the most: take some down first")
 
     def _take_away(self, name: str, target: Path, lazy: bool) -> None:
-        """Only what this user had made: the name says whose it is."""
-        self._node.volume(name)
-        binding.unbind(target, lazy)
+        """Only what this user had made: the name says whose it is. What they moved away is not forgotten: so they could
+        have any number of mounts."""
+        volume = self._node.volume(name)
+        if not binding.unbind(target, lazy) and volume.mountpoint:
+            places = {holder for each in self._node.volumes() for holder in each.holders}
+            if binding.strayed(Path(volume.mountpoint), places):
+                raise DeliveryError(f"what was mounted at {target} was moved with its folder: move it back first")
         self._forget(name, target)
 
     def _forget(self, name: str, target: Path) -> None:
