@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,21 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Engine]
     """A real container engine, shared by all tests: name what is made there after the test, and remove it."""
     with engines.shared(tmp_path_factory) as shared:
         yield shared
+
+
+@pytest.fixture(scope="module")
+def engine_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="gotdata-engine-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def own_engine(engine_folder: Path) -> Iterator[engines.Engine]:
+    """An engine for the tests of one module that make volumes: an engine asks each driver that it ever met, for 15
+    seconds where that one answers no more. It has no way to other networks, and so builds no images."""
+    with engines.dockerd(engine_folder, *engines.ALONE) as own:
+        engines.have_image(own)
+        yield own
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -28,6 +28,9 @@ READY = 60.0
 """Seconds that an engine may take to answer."""
 PACKAGES = ("ca-certificates", "python3", "fuse3", "busybox-static")
 LABEL = "gotdata.test"
+ALONE = ("--iptables=false",)
+"""Options of an engine beside another: its rules for packets would take the place of that one's, and without a bridge
+it would remove that one's."""
 
 # Looked up when this is imported: while tests run, the person's own folders are hidden from them.
 _CACHE = platformdirs.user_cache_path("gotdata-tests")
@@ -105,8 +108,7 @@ def shared(factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @contextmanager
 def dockerd(folder: Path, *options: str) -> Iterator[Engine]:
     """An engine, from its first answer to the end of the block. Its containers run until then, or with
-    ``--live-restore`` longer. ``--iptables=false`` leaves another engine's network alone; without a bridge it would
-    remove that one's."""
+    ``--live-restore`` longer."""
     _begin(folder, *options)
     engine = Engine(_address(folder))
     try:

@@ -9,6 +9,7 @@ import fcntl
 import re
 import shutil
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def gotdata(engine: Engine, folder: Path) -> str:
 def origin(engine: Engine) -> str:
     """The examples' nginx."""
     return built(engine, "gotdata.test/origin:1", ROOT / "examples" / "docker-compose" / "origin")
+
+
+def carried(source: Engine, dest: Engine, tag: str) -> str:
+    """An image of one engine, on another."""
+    with subprocess.Popen(["docker", "save", tag], env=source.environ, stdout=subprocess.PIPE) as save:
+        subprocess.run(
+            ["docker", "load", "-q"], env=dest.environ, stdin=save.stdout, stdout=subprocess.DEVNULL, check=True
+        )
+    assert save.returncode == 0
+    return tag
 
 
 def built(engine: Engine, tag: str, context: Path, *options: str) -> str:

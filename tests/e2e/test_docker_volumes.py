@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,22 +30,9 @@ BIG = os.urandom(8 * MIB)
 SHA256 = hashlib.sha256(BIG).hexdigest()
 
 
-ENGINE = ("--iptables=false",)
-
-
 @pytest.fixture(scope="module")
-def engine_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gotdata-engine-") as name:
-        yield Path(name)
-
-
-@pytest.fixture(scope="module")
-def engine(engine_folder: Path) -> Iterator[Engine]:
-    """One for these tests alone: it is restarted, and an engine asks each driver that it ever met, for 15 seconds where
-    none answers any more."""
-    with engines.dockerd(engine_folder, *ENGINE) as own:
-        engines.have_image(own)
-        yield own
+def engine(own_engine: Engine) -> Engine:
+    return own_engine
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +259,7 @@ def test_an_engine_that_ends_with_its_containers_finds_its_volumes_again(
 ) -> None:
     plain, writable = volumes.of(), volumes.of(scratch="32MiB")
     containers = [volumes.start(f"{plain}:/data:ro"), volumes.start(f"{writable}:/data", "echo mine >/data/mine")]
-    engines.again(engine_folder, *ENGINE, number=number)
+    engines.again(engine_folder, *engines.ALONE, number=number)
     volumes.end(*containers)
     volumes.grow_old()
     assert volumes.run(f"{plain}:/data:ro", READ) == f"{SHA256}\n"
@@ -285,10 +271,10 @@ def test_an_engine_that_ends_with_its_containers_finds_its_volumes_again(
 def test_containers_read_and_write_on_while_an_engine_restarts_below_them(
     volumes: Volumes, engine_folder: Path
 ) -> None:
-    engines.again(engine_folder, *ENGINE, "--live-restore")
+    engines.again(engine_folder, *engines.ALONE, "--live-restore")
     name = volumes.of(scratch="32MiB")
     container = volumes.start(f"{name}:/data", "echo mine >/data/mine")
-    engines.again(engine_folder, *ENGINE, "--live-restore")
+    engines.again(engine_folder, *engines.ALONE, "--live-restore")
     assert volumes.exec(container, f"echo more >>/data/mine; cat /data/mine; {READ}") == f"mine\nmore\n{SHA256}\n"
     volumes.end(container)
     volumes.engine.docker("volume", "rm", name)

@@ -38,6 +38,11 @@ WHO = {
 
 
 @pytest.fixture(scope="module")
+def engine(own_engine: Engine) -> Engine:
+    return own_engine
+
+
+@pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Nginx]:
     www = tmp_path_factory.mktemp("www")
     (www / "data/sub").mkdir(parents=True)

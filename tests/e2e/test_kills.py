@@ -39,6 +39,11 @@ READER = Path(__file__).with_name("reader.py")
 
 
 @pytest.fixture(scope="module")
+def engine(own_engine: Engine) -> Engine:
+    return own_engine
+
+
+@pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Nginx]:
     www = tmp_path_factory.mktemp("www")
     for number in range(FILES):

@@ -22,12 +22,13 @@ SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def said(engine: Engine) -> str:
+def said(engine: Engine, own_engine: Engine) -> str:
     if os.geteuid():
         pytest.skip("the daemon needs root")
     if not Path("/dev/fuse").exists():
         pytest.skip("there is no /dev/fuse here")
-    environ = {**engine.environ, "IMAGE": engine.image, "ORIGIN_IMAGE": images.origin(engine)}
+    origin = images.carried(engine, own_engine, images.origin(engine))
+    environ = {**own_engine.environ, "IMAGE": own_engine.image, "ORIGIN_IMAGE": origin}
     command = [sys.executable, EXAMPLE / "run.py", f"--size={SIZE}", "--pairs=1"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,9 +48,9 @@ def test_it_times_the_first_byte_beside_a_container_without_a_volume(said: str) 
     assert len(re.findall(r"^  without a volume .*: it costs [+-]\d+ ms$", said, re.M)) == 2
 
 
-def test_it_leaves_nothing_behind(said: str, engine: Engine) -> None:
+def test_it_leaves_nothing_behind(said: str, own_engine: Engine) -> None:
     assert said
-    assert "gotdata-class" not in engine.docker("ps", "--all", "--format", "{{.Names}}").stdout
+    assert "gotdata-class" not in own_engine.docker("ps", "--all", "--format", "{{.Names}}").stdout
     assert "gotdata-class" not in Path("/proc/self/mountinfo").read_text("utf-8")
     assert not list(Path("/run/docker/plugins").glob("gotdata-class-*"))
     assert {path.name for path in EXAMPLE.iterdir()} == {"README.md", "gotdata.yml", "nginx.conf", "run.py"}
