@@ -19,6 +19,8 @@ MOUNT, COPY, BAKE = Mount(), Copy(), Bake()
 LAZY = ("volume", "mount")
 """Deliveries whose bytes come as they are read. Whoever wishes a mount is content with either."""
 
+SHARED = "this machine's daemon serves it, to all who want it"
+
 
 class Choice:
     """``daemon`` is the socket of this machine's daemon, where there is one."""
@@ -50,6 +52,10 @@ class Choice:
             return receipt.delivery == (demand or dataset.as_)
         return dataset.as_ != MOUNT.name or receipt.delivery in LAZY
 
+    def daemon(self, places: Sequence[str], target: Path) -> Delivery | None:
+        """The daemon's delivery, where it would make this appear."""
+        return None if self._shared.may(places, target) else self._shared
+
     def best(self, dataset: Dataset, demand: str, places: Sequence[str], target: Path) -> tuple[Delivery, str]:
         """The delivery, and why not a better one. ``places`` is where its references lead.
 
@@ -66,7 +72,7 @@ class Choice:
         if dataset.as_ == COPY.name:
             return COPY, "it was asked for"
         if not shared:
-            return self._shared, "this machine's daemon serves it, to all who want it"
+            return self._shared, SHARED
         if refusal := MOUNT.refusal():
             return COPY, f"no mount here: {refusal}"
         why = "it was asked for" if dataset.as_ == MOUNT.name else "it appears at once, and bytes come as they are read"

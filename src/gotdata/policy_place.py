@@ -87,7 +87,7 @@ def _web(text: str) -> str:
         raise PolicyError("a host is due after https://, of letters, digits, '.' and '-': no user, no dot at its end")
     path = raw["path"] or "/"
     _check_path(path.removeprefix("/"))
-    if re.fullmatch(r"(dx\.|www\.)?doi\.org", parsed.host or ""):
+    if parsed.port is None and re.fullmatch(r"(dx\.|www\.)?doi\.org", parsed.host or ""):
         return "doi:" + _decoded(path).removeprefix("/").lower()
     return site(text) + _decoded(path)
 

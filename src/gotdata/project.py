@@ -235,10 +235,13 @@ class Project(Repository):
 
     def _best(self, dataset: Dataset, demand: str) -> tuple[Delivery, str]:
         """The delivery, and why not a better one."""
+        return self._choice.best(dataset, demand, self._places(dataset), target(self._root, dataset.to))
+
+    def _places(self, dataset: Dataset) -> list[str]:
+        """Where its references lead, as they are written and as they are locked."""
         known = () if self._stale([dataset]) else self._pins(dataset.name)
         refs = [*map(self.rooted_away, dataset.refs), *(pin.ref for pin in known)]
-        places = [place for ref in refs for place in ref.places]
-        return self._choice.best(dataset, demand, places, target(self._root, dataset.to))
+        return [place for ref in refs for place in ref.places]
 
     def _clear(self, receipt: Receipt | None) -> None:
         """Makes room for a successor."""

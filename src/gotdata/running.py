@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
-from gotdata.choice import BAKE, COPY, MOUNT
+from gotdata.choice import BAKE, COPY, LAZY, MOUNT, SHARED
 from gotdata.deliver.base import Delivery, Job, Receipt, check_free
 from gotdata.errors import DeliveryError, GotdataError
 from gotdata.manifest import Dataset
 from gotdata.measure import count, size
 from gotdata.outcome import Plan
+from gotdata.paths import target
 from gotdata.project import Project, uncovered
 from gotdata.run.base import Rung
 from gotdata.run.folder import Folder
@@ -20,7 +21,7 @@ from gotdata.run.ladder import bare, choose
 from gotdata.run.placeholders import Placeholders
 from gotdata.run.use import Use, used
 
-_FOR_ALL = (MOUNT.name, COPY.name, BAKE.name)
+_FOR_ALL = (*LAZY, COPY.name, BAKE.name)
 """Deliveries that everybody sees: another run may use them as they are."""
 
 
@@ -43,13 +44,8 @@ class Running(Project):
     def plans(self, names: Sequence[str] = (), demand: str = "") -> list[Plan]:
         """What a run would do."""
         rung, why = choose(demand)
-        copied = [one.name for one in self._chosen(names) if self._delivery(one, rung, demand) is COPY]
-        return [
-            replace(one, why=why)
-            if one.name in copied
-            else replace(one, delivery=rung.name, why=why, fetch=0, lazy=one.fetch)
-            for one in self.plan(names, COPY.name)
-        ]
+        by = {one.name: self._delivery(one, rung, demand) for one in self._chosen(names)}
+        return [_planned(one, by[one.name], rung, why) for one in self.plan(names, COPY.name)]
 
     @contextmanager
     def ready(self, names: Sequence[str] = (), demand: str = "", locked: bool = False) -> Iterator[Ready]:
@@ -73,7 +69,12 @@ class Running(Project):
             yield Ready(rung if own else bare(), own, tuple(lines))
 
     def _delivery(self, dataset: Dataset, rung: Rung, demand: str) -> Delivery:
-        return COPY if dataset.as_ == COPY.name and not demand else rung.delivery
+        """The rung's, but where the manifest wishes a copy, or the machine's daemon serves it."""
+        if demand:
+            return rung.delivery
+        if dataset.as_ == COPY.name:
+            return COPY
+        return self._choice.daemon(self._places(dataset), target(self._root, dataset.to)) or rung.delivery
 
     def _appear(self, dataset: Dataset, rung: Rung, delivery: Delivery, stack: ExitStack) -> Job | None:
         """Gives the job where the rung has to do something more for the command to have its data."""
@@ -128,3 +129,11 @@ class Running(Project):
             what += f", each whole when it is opened first, the largest {size(largest)}"
         as_ = rung if own else receipt.delivery
         return f"{dataset.name} → {dataset.to}  as {as_}, {what}" + (f" ({why})" if why and as_ == rung else "")
+
+
+def _planned(plan: Plan, by: Delivery, rung: Rung, why: str) -> Plan:
+    """The plan of a copy, as a run has it instead."""
+    if by is COPY:
+        return replace(plan, why=why)
+    name, why = (rung.name, why) if by is rung.delivery else (by.name, SHARED)
+    return replace(plan, delivery=name, why=why, fetch=0, lazy=plan.fetch)

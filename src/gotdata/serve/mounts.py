@@ -132,8 +132,7 @@ class Mounts:
     def _watch(self) -> None:
         while True:
             try:
-                told = self._keeper.fileno()
-                ready, _, _ = select.select([told, self._end], [], [], self._patience())
+                told, ready = self._keeper.fileno(), self._ready()
                 if self._end in ready and not os.read(self._end, 4096):
                     return
                 ended = self._keeper.gone() if told in ready else ()
@@ -146,6 +145,14 @@ class Mounts:
                 self._look()
             except Exception as error:
                 self._log.unexpected("watching the mounts", error)
+
+    def _ready(self) -> set[int]:
+        """The descriptors that have something to say, when one of them does or something is due by itself."""
+        poll = select.poll()
+        for fd in (self._keeper.fileno(), self._end):
+            poll.register(fd, select.POLLIN)
+        patience = self._patience()
+        return {fd for fd, _ in poll.poll(None if patience is None else patience * 1000)}
 
     def _patience(self) -> float | None:
         with self._table:

@@ -46,6 +46,11 @@ _AT_ONCE = 32
 """Requests of one user at the same time, so that one who trickles keeps nobody else out; all their bodies together may
 be as long as one may. Root's are not counted."""
 
+_TOGETHER = 4
+"""Of all users but root: as many times what one may have. A user can be many, by subordinate ids."""
+_WHOLE = 300.0
+"""Seconds in which a request is read whole. Its answer may take longer."""
+
 STATUSES: Mapping[type[GotdataError], int] = {
     NotFound: 404,
     ManifestError: 400,
@@ -218,7 +223,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:
         _, uid, _ = _peer(request)
         with self._mine:
-            if uid and self._users[uid] >= _AT_ONCE:
+            if uid and (self._users[uid] >= _AT_ONCE or _others(self._users) >= _TOGETHER * _AT_ONCE):
                 return False
             self._users[uid] += 1
         return True
@@ -237,6 +242,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         with self._mine:
             if uid and self._bytes[uid] + size > self.limit:
                 raise DeliveryError("other large requests of yours are being read: ask again when they were answered")
+            if uid and _others(self._bytes) + size > _TOGETHER * self.limit:
+                raise DeliveryError("many large requests are being read: ask again in a while")
             self._bytes[uid] += size
         try:
             yield
@@ -250,13 +257,25 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             super().handle_error(request, client_address)
 
 
+def _others(counted: Counter[int]) -> int:
+    """Of all users but root."""
+    return counted.total() - counted[0]
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE
     server: _Server
 
     def handle(self) -> None:
-        self.handle_one_request()
+        # A client that sends a byte now and then would else keep its place for ever.
+        late = threading.Timer(_WHOLE, self.connection.shutdown, (socket.SHUT_RD,))
+        late.daemon = True
+        late.start()
+        try:
+            self.handle_one_request()
+        finally:
+            late.cancel()
 
     def _serve(self) -> None:
         response = self._response()
