@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import images
+from tests.e2e import images, servers
 from tests.e2e.engine import Engine
 
 if sys.platform != "linux":
@@ -82,14 +82,15 @@ class Node:
         return self.compose("ps", "--quiet", service).strip()
 
     def compose(self, *words: str) -> str:
-        command = ["docker-compose", "-f", str(ROOT / "container" / "compose.yaml"), *words]
+        files = (str(ROOT / "container" / "compose.yaml"), self.environ["BESIDE"])
+        command = ["docker-compose", *(word for file in files for word in ("-f", file)), *words]
         done = subprocess.run(command, env=self.environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
 
 @pytest.fixture
-def node(engine: Engine, image: str, tmp_path: Path) -> Iterator[Node]:
+def node(engine: Engine, own_engine: Engine, image: str, tmp_path: Path) -> Iterator[Node]:
     if not shutil.which("docker-compose"):
         pytest.skip("docker-compose is not installed: apt-get install docker-compose")
     if os.geteuid():
@@ -101,10 +102,15 @@ def node(engine: Engine, image: str, tmp_path: Path) -> Iterator[Node]:
     for place in places.values():
         place.mkdir()
     images_named = {"GOTDATA_IMAGE": image, "KEEPER_IMAGE": image, "PLUGIN": name, "COMPOSE_PROJECT_NAME": name}
+    images.carried(engine, own_engine, image)
+    # An engine that stands beside another hands no packets on.
+    beside = tmp_path / "beside.yaml"
+    beside.write_text("version: '3'\nservices:\n  daemon:\n    network_mode: host\n")
     run = places["RUN"]
     subprocess.run(["mount", "--bind", run, run], check=True)
     subprocess.run(["mount", "--make-shared", run], check=True)
-    node = Node(engine, name, {**engine.environ, **{key: str(place) for key, place in places.items()}, **images_named})
+    named = {**images_named, **{key: str(place) for key, place in places.items()}, "BESIDE": str(beside)}
+    node = Node(own_engine, name, {**own_engine.environ, **named})
     try:
         yield node
     finally:
@@ -128,40 +134,25 @@ sha256sum </data/b.bin
 
 
 @pytest.fixture
-def origin(node: Node, tmp_path: Path) -> Iterator[None]:
-    """A server in the daemon's network, which asks for a password that only the daemon has."""
-    served, users = tmp_path / "served", tmp_path / "users"
-    served.mkdir()
+def origin(node: Node, tmp_path: Path) -> Iterator[str]:
+    """A server which asks for a password that only the daemon has."""
+    (tmp_path / "www").mkdir()
     for name in ("a.bin", "b.bin"):
-        (served / name).write_bytes(CONTENT)
-    users.write_text("lab:{PLAIN}lovelace\n")
-    for place in (tmp_path, served):
-        place.chmod(0o755)
-    rule = (
-        "who: service:docker, from: http://origin/, networks: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16], as: volume"
-    )
-    (tmp_path / "etc" / "policy.yml").write_text(f"gotdata: 1\nrules:\n  - {{{rule}}}\n")
-    credentials = tmp_path / "etc" / "credentials.toml"
-    credentials.touch(mode=0o600)
-    credentials.write_text('["http://origin/"]\nbasic = "lab:lovelace"\n')
-    node.compose("up", "--detach")
-    name = f"{node.name}-origin"
-    node.engine.run(
-        images.origin(node.engine),
-        volumes=[f"{served}:/srv/www:ro", f"{users}:/etc/nginx/users:ro"],
-        detach=True,
-        options=["--init", f"--name={name}", f"--network={node.name}_default", "--network-alias=origin"],
-    )
-    try:
-        yield
-    finally:
-        node.engine.docker("rm", "-f", name)
+        (tmp_path / "www" / name).write_bytes(CONTENT)
+    with servers.nginx(tmp_path / "www", tmp_path / "nginx") as server:
+        url = f"{server.url}/auth/"
+        rule = f"who: service:docker, from: '{url}', networks: 127.0.0.0/8, as: volume"
+        (tmp_path / "etc" / "policy.yml").write_text(f"gotdata: 1\nrules:\n  - {{{rule}}}\n")
+        credentials = tmp_path / "etc" / "credentials.toml"
+        credentials.touch(mode=0o600)
+        credentials.write_text(f'["{url}"]\nbasic = "ada:lovelace"\n')
+        node.compose("up", "--detach")
+        yield url
 
 
-@pytest.mark.usefixtures("origin")
-def test_the_daemon_is_replaced_below_a_container_that_reads(node: Node) -> None:
+def test_the_daemon_is_replaced_below_a_container_that_reads(node: Node, origin: str) -> None:
     docker, volume, reader = node.engine.docker, f"{node.name}-cells", f"{node.name}-reader"
-    wait(lambda: docker("volume", "create", "-d", node.name, "-o", "from=http://origin/", volume, check=False))
+    wait(lambda: docker("volume", "create", "-d", node.name, "-o", f"from={origin}", volume, check=False))
     try:
         node.engine.run(
             node.engine.image,
