@@ -50,5 +50,11 @@ def run(
     path = Path(rules or found.policy)
     places = Places(Path(state).absolute(), Path(run_folder).absolute())
     Daemon(
-        places, found, lambda asked: policy.load(path).judge(asked), prepare_apart, "" if no_plugin else plugin, linger
+        places,
+        found,
+        lambda asked: policy.load(path).judge(asked),
+        prepare_apart,
+        plugin="" if no_plugin else plugin,
+        linger=linger,
+        keeper_apart=keeper_apart,
     ).run()
