@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import threading
 from dataclasses import replace
@@ -163,6 +165,16 @@ def test_another_snapshot_than_the_one_asked_for_is_refused(bench: Bench) -> Non
 def test_what_fails_leaves_no_volume(bench: Bench) -> None:
     bench.error = SourceUnavailable("data.example.org did not answer")
     with pytest.raises(SourceUnavailable):
+        bench.node.create("cells", FROM, DOCKER)
+    assert not list(bench.places.volumes.iterdir())
+
+
+def test_a_full_disk_is_told_to_whoever_creates_a_volume(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DeliveryError, match=r"'cells' on its disk: .*No space left on device"):
         bench.node.create("cells", FROM, DOCKER)
     assert not list(bench.places.volumes.iterdir())
 

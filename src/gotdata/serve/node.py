@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from gotdata import policy
-from gotdata.errors import DeliveryError, IntegrityError
+from gotdata.errors import DeliveryError, GotdataError, IntegrityError
 from gotdata.fuse.log import Log
 from gotdata.fuse.spec import Spec
 from gotdata.paths import redact, remote_path
@@ -124,8 +124,10 @@ class LocalNode:
                         f"{found.reference} is snapshot {found.snapshot} now, and {asked.snapshot} was asked for"
                     )
                 self._records.keep(Record(name, dict(options), asdict(who), found, asked.scratch, digest, root))
-            except BaseException:
+            except BaseException as error:
                 self._records.forget(name)
+                if isinstance(error, OSError) and not isinstance(error, GotdataError):  # A full disk, say.
+                    raise DeliveryError(f"the daemon can't keep volume '{name}' on its disk: {error}") from error
                 raise
         return self.volume(name)
 
