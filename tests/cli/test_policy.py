@@ -37,6 +37,9 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("4242", "doi:10.5281/zenodo.1", "--root", "/data/x"),
         ("-", "doi:10.5281/zenodo.1", "--service", "docker", "--scratch", "10GB"),
         ("nobody-known", "doi:10.5281/zenodo.1", "--service", "docker", "--as", "mount"),
+        ("service:docker", "doi:10.5281/zenodo.1"),
+        ("user:alice", "doi:10.5281/zenodo.1"),
+        ("uid:4242", "doi:10.5281/zenodo.1"),
     ],
 )
 def test_what_is_allowed_is_told_with_its_rule(gotdata: Line, rules: Path, words: tuple[str, ...]) -> None:
@@ -106,7 +109,8 @@ def test_check_tells_all_that_is_wrong(gotdata: Line, rules: Path) -> None:
 
 
 def test_a_wrong_word_is_one_of_the_command_line(gotdata: Line, rules: Path) -> None:
-    for words in (("alice",), ("alice", "x", "--as", "y"), ("alice", "nothing"), ("alice", "s3://x", "--scratch", "y")):
+    wrong = (("alice",), ("alice", "x", "--as", "y"), ("alice", "nothing"), ("alice", "s3://x", "--scratch", "y"))
+    for words in (*wrong, ("group:students", "doi:10.5281/x"), ("uid:alice", "doi:10.5281/x")):
         assert gotdata("policy", "test", *words).code == 2
 
 

@@ -14,7 +14,7 @@ from gotdata.measure import size
 from gotdata.outcome import Allowed, Judged
 
 if TYPE_CHECKING:
-    from gotdata.policy import Grant, Policy
+    from gotdata.policy import Grant, Policy, Who
 
 REFUSED = 5
 
@@ -47,18 +47,14 @@ def check(call: Call, path: str | None) -> None:
 def test(
     call: Call, user: str, refs: tuple[str, ...], as_: str, root: str, service: str, scratch: str, path: str | None
 ) -> None:
-    """Say whether USER (a name, a number, or - for nobody) may have it, and by which rule. Nothing is asked of an
-    origin: name what a DOI leads to as well. Exit 5 if it is refused."""
+    """Say whether USER (a name, a number, or - for nobody; user:, uid: and service: as in the rules) may have it, and
+    by which rule. Nothing is asked of an origin: name what a DOI leads to as well. Exit 5 if it is refused."""
     from gotdata.errors import ManifestError, PolicyError
     from gotdata.manifest import reference
-    from gotdata.policy import Asked, Who, person
+    from gotdata.policy import Asked
     from gotdata.settings import parse_size
 
-    who = (
-        Who(service=service)
-        if user == "-"
-        else person(int(user) if user.isdecimal() and len(user) <= 10 else user, service)
-    )
+    who = _who(user, service)
     places = tuple(place for ref in refs for place in reference(ref).places)
     try:
         asked = Asked(who, places, as_, root=root, scratch=parse_size(scratch))
@@ -70,6 +66,25 @@ def test(
         call.answer(Judged(False, str(refusal)), ["refused", *str(refusal).splitlines()])
         raise click.exceptions.Exit(REFUSED) from None
     call.answer(Judged(True, "", _allowed(grant)), lines(grant))
+
+
+def _who(user: str, service: str) -> Who:
+    from gotdata.errors import ManifestError
+    from gotdata.policy import Who, person
+
+    if user == "-":
+        return Who(service=service)
+    kind, colon, name = user.partition(":")
+    is_number = (name or user).isdecimal() and len(name or user) <= 10
+    if not colon:
+        kind, name = "uid" if is_number else "user", user
+    if kind == "service":
+        return Who(service=name)
+    if kind == "user":
+        return person(name, service)
+    if kind == "uid" and is_number:
+        return person(int(name), service)
+    raise ManifestError(f"'{user}' is nobody who asks: a name, a number, user:NAME, uid:NUMBER, service:NAME, or -")
 
 
 def _loaded(call: Call, path: str | None) -> Policy:
