@@ -63,6 +63,13 @@ def own_engine(engine_folder: Path) -> Iterator[engines.Engine]:
         yield own
 
 
+@pytest.fixture(scope="module")
+def drivers() -> Iterator[None]:
+    """As ``engines.drivers``, for all tests of a module: that have drivers, or whose engine must meet none."""
+    with engines.drivers():
+        yield
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)

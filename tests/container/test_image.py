@@ -21,7 +21,7 @@ from tests.e2e.engine import Engine
 if sys.platform != "linux":
     pytest.skip("containers need Linux", allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("drivers")]
 ROOT = Path(__file__).parents[2]
 CONTENT = random.Random(1).randbytes(9_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -36,6 +36,14 @@ it would remove that one's."""
 _CACHE = platformdirs.user_cache_path("gotdata-tests")
 
 
+@contextmanager
+def drivers() -> Iterator[None]:
+    """While a volume driver of a test may be there: one test at a time. All engines of a machine look for drivers in
+    one folder, and each goes on asking those that it ever met, for 15 seconds where one answers no more."""
+    with _locked(Path(tempfile.gettempdir(), f"gotdata-test-drivers-{os.getuid()}.lock")):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """Attributes:

@@ -33,6 +33,7 @@ from gotdata.fuse.keeper import Keeper
 from gotdata.serve.client import ask
 from gotdata.serve.daemon import PLUGINS
 from gotdata.serve.order import Places
+from tests.e2e.engine import drivers
 
 PATIENCE = 60.0
 """Seconds that a process may take to answer or to end, on a machine that does much else."""
@@ -177,16 +178,17 @@ def node(
         pytest.skip("the daemon mounts for others, which only root may")
     if refusal := MOUNT.refusal():
         pytest.skip(f"no mounts here: {refusal}")
-    folder = Path(tempfile.mkdtemp(prefix="gotdata-node-"))
-    folder.chmod(0o711)
-    made = Node(folder, options, environ or {})
-    made.allow(*rules)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.clear()
-        shutil.rmtree(folder)
+    with drivers():
+        folder = Path(tempfile.mkdtemp(prefix="gotdata-node-"))
+        folder.chmod(0o711)
+        made = Node(folder, options, environ or {})
+        made.allow(*rules)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.clear()
+            shutil.rmtree(folder)
 
 
 def listener(path: Path, kind: int = socket.SOCK_STREAM) -> int:

@@ -19,6 +19,8 @@ from tests.e2e import node as nodes
 from tests.e2e import servers
 from tests.e2e.node import Node
 
+pytestmark = pytest.mark.timeout(600)  # others have a daemon before us: see engines.drivers
+
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Nginx]:

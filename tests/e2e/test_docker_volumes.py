@@ -25,6 +25,8 @@ from tests.e2e import servers
 from tests.e2e.engine import Engine
 from tests.e2e.node import Node
 
+pytestmark = pytest.mark.timeout(600)  # others have a daemon before us: see engines.drivers
+
 MIB = 1 << 20
 BIG = os.urandom(8 * MIB)
 SHA256 = hashlib.sha256(BIG).hexdigest()

@@ -26,6 +26,8 @@ from tests.e2e import servers
 from tests.e2e.engine import Engine
 from tests.e2e.node import Node
 
+pytestmark = pytest.mark.timeout(600)  # others have a daemon before us: see engines.drivers
+
 PASSWORD = "lovelace"
 INTRUDER = Path(__file__).with_name("intruder.py")
 WHOLE = bytes(range(32, 127)) * 10_000

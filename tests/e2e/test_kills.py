@@ -30,6 +30,8 @@ from tests.e2e.engine import Engine
 from tests.e2e.node import PATIENCE, Node, kill, stuck
 from tests.e2e.reader import content
 
+pytestmark = pytest.mark.timeout(600)  # others have a daemon before us: see engines.drivers
+
 CAMPAIGN = examples.default is not None and examples.default.max_examples > 1000
 ROUNDS, CONTAINERS, FILES = (50, 10, 120) if CAMPAIGN else (5, 4, 12)
 SIZE = (2 << 20) + 12_345

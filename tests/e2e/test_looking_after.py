@@ -25,6 +25,8 @@ from tests.e2e import node as nodes
 from tests.e2e import servers
 from tests.e2e.node import Node
 
+pytestmark = pytest.mark.timeout(600)  # others have a daemon before us: see engines.drivers
+
 DATA = bytes(range(251)) * 10_000
 LINE = re.compile(r'gotdata_([a-z_]+)(?:\{mount="([^"\\]+)"\})? (\d+)')
 

@@ -366,6 +366,8 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 _SWAP = """
 import ctypes, os, sys
+
+pytestmark = pytest.mark.timeout(600)  # others have a daemon before us: see engines.drivers
 exchange = lambda: ctypes.CDLL(None).renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)
 while True:
     exchange()

@@ -16,7 +16,7 @@ from tests.e2e.engine import Engine
 if sys.platform != "linux":
     pytest.skip("containers need Linux", allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("drivers")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "class-of-30"
 SIZE = 32
 

@@ -20,7 +20,7 @@ from tests.e2e.engine import Engine
 if sys.platform != "linux":
     pytest.skip("containers need Linux", allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("drivers")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "docker-compose"
 FILE = "/data/numbers/numbers.txt"
 SHA256 = hashlib.sha256("".join(f"{number}\n" for number in range(1, 2_000_001)).encode()).hexdigest()

@@ -48,7 +48,7 @@ Before=docker.service
 
 [Service]
 Type=notify
-ExecStart={gotdata} daemon
+ExecStart={gotdata} daemon --keeper-apart
 Restart=always
 RestartSec=1
 # The processes that serve mounts go on without it, and its successor replaces them.
