@@ -26,7 +26,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return Path("/etc/systemd/system/gotdata-x.service")
 
     monkeypatch.setattr(units, "boot", boot)
-    monkeypatch.setattr(units, "daemon", lambda: made.append("daemon") or [Path("/etc/systemd/system/a.service")])
+    monkeypatch.setattr(units, "daemon", lambda words: made.append(words) or [Path("/etc/systemd/system/a.service")])
     return made
 
 
@@ -52,4 +52,10 @@ def test_what_is_not_up_now_is_not_brought_up_at_boot(gotdata: Line, made: list[
 
 def test_daemon_install_installs_its_units_and_ends(gotdata: Line, made: list[Any]) -> None:
     assert gotdata("daemon", "--install").code == 0
-    assert made == ["daemon"]
+    assert gotdata("daemon", "--install", "--plugin", "data", "--no-plugin", "--linger=5").code == 0
+    assert made == [[], ["--plugin=data", "--no-plugin", "--linger=5.0"]]
+
+
+def test_what_the_units_can_not_have_is_refused(gotdata: Line, made: list[Any]) -> None:
+    assert "leave out --run" in gotdata("daemon", "--install", "--run", "/elsewhere").err
+    assert made == []

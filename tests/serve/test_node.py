@@ -16,7 +16,7 @@ if sys.platform != "linux":
     pytest.skip("the daemon needs Linux", allow_module_level=True)
 
 from gotdata import policy
-from gotdata.errors import DeliveryError, IntegrityError, NotFound, PolicyError, SourceUnavailable
+from gotdata.errors import DeliveryError, IntegrityError, ManifestError, NotFound, PolicyError, SourceUnavailable
 from gotdata.fuse.ledger import Tally
 from gotdata.fuse.log import Log
 from gotdata.fuse.spec import Spec
@@ -160,6 +160,19 @@ def test_another_snapshot_than_the_one_asked_for_is_refused(bench: Bench) -> Non
         bench.node.create("cells", {**FROM, "snapshot": "ab" * 32}, DOCKER)
     assert bench.node.volumes() == []
     bench.node.create("cells", {**FROM, "snapshot": SNAPSHOT}, DOCKER)
+
+
+def test_patterns_that_match_nothing_are_refused(bench: Bench) -> None:
+    bench.found = replace(bench.found, files=0)
+    with pytest.raises(ManifestError, match=r"no file of .* matches files=\*.nothing"):
+        bench.node.create("cells", {**FROM, "files": "*.nothing"}, DOCKER)
+
+
+def test_what_is_refused_is_told_to_the_operator_too(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.rules.allowed = []
+    with pytest.raises(PolicyError):
+        bench.node.create("cells", FROM, DOCKER)
+    assert "volume cells for docker: refused: docker may not have" in capsys.readouterr().err
 
 
 def test_what_fails_leaves_no_volume(bench: Bench) -> None:

@@ -26,7 +26,8 @@ def check(path: Path) -> str:
 
 
 def test_the_daemons_units_are_enabled_and_systemd_reads_them(tmp_path: Path) -> None:
-    made = units.daemon(tmp_path)
+    made = units.daemon(tmp_path, ["--plugin=two words"])
+    assert 'daemon --keeper-apart "--plugin=two words"\n' in made[1].read_text()
     assert [path.name for path in made] == ["gotdata-keeper.service", "gotdata.service"]
     for path in made:
         assert check(path) == ""

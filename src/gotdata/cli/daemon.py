@@ -37,9 +37,7 @@ def run(
     if sys.platform != "linux":
         raise DeliveryError("the daemon needs Linux")
     if install:
-        from gotdata.serve import units
-
-        call.answer({"units": [str(path) for path in units.daemon()]}, ["installed and enabled"])
+        _install(call, run_folder)
         return
     from gotdata import policy, settings
     from gotdata.serve.daemon import Daemon
@@ -58,3 +56,20 @@ def run(
         linger=linger,
         keeper_apart=keeper_apart,
     ).run()
+
+
+def _install(call: Call, run_folder: str) -> None:
+    from gotdata.serve import units
+
+    given = click.get_current_context()
+    if run_folder != units.RUN:
+        raise DeliveryError(f"the units keep what stands in {units.RUN}: leave out --run, or write a unit of your own")
+    words = [
+        option.opts[-1] if given.params[name] is True else f"{option.opts[-1]}={given.params[name]}"
+        for option in given.command.params
+        if (name := option.name) not in ("install", "run_folder", "keeper_apart")
+        and name is not None
+        and given.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    made = units.daemon(words=words)
+    call.answer({"units": [str(path) for path in made]}, [f"{path} was enabled" for path in made])

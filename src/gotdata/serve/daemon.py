@@ -23,7 +23,7 @@ from gotdata.serve.metrics import Metrics
 from gotdata.serve.mounts import Mounts
 from gotdata.serve.node import LocalNode, Rules
 from gotdata.serve.order import Places, Prepare
-from gotdata.serve.unix_http import UnixServer
+from gotdata.serve.unix_http import UnixServer, refuse_taken
 from gotdata.settings import Settings
 
 if sys.platform != "linux":
@@ -73,6 +73,9 @@ class Daemon:
         with ExitStack() as stack:
             _prepare(self.places)
             stack.enter_context(_only_one(self.places.run / "daemon.lock"))
+            driver = PLUGINS / f"{self.plugin}.sock"
+            if self.plugin:
+                refuse_taken(driver)  # before there is a keeper that would stay
             keeper = self._keeper()
             node = LocalNode(self.places, self.settings, self.rules, self.prepare, log)
             mounts = Mounts(self.places.mounts, keeper, node.held, self.linger, log, end)
@@ -84,7 +87,7 @@ class Daemon:
             stack.callback(control.close)
             if self.plugin:
                 PLUGINS.mkdir(parents=True, exist_ok=True)
-                plugin = UnixServer(PLUGINS / f"{self.plugin}.sock", Plugin(node).routes())
+                plugin = UnixServer(driver, Plugin(node).routes())
                 stack.callback(plugin.close)
             log(f"ready: {self.places.control}" + (f", Docker's volume driver {self.plugin}" if self.plugin else ""))
             ready()

@@ -17,7 +17,7 @@ if sys.platform != "linux":
 _COUNTERS = {
     "reads": "READs answered",
     "read_bytes": "bytes answered; what the kernel reads by passthrough is not among them",
-    "fetched_bytes": "bytes asked of origins",
+    "fetched_bytes": "bytes that came from origins",
     "refused": "READs refused",
     "opens": "OPENs answered",
 }

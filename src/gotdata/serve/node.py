@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gotdata import policy
-from gotdata.errors import DeliveryError, GotdataError, IntegrityError
+from gotdata.errors import DeliveryError, GotdataError, IntegrityError, ManifestError
 from gotdata.fuse.log import Log
 from gotdata.fuse.spec import Spec
 from gotdata.paths import redact, remote_path
@@ -104,7 +105,7 @@ class LocalNode:
         ``root`` the folder where they want it."""
         check_name(name)
         digest = _digest(options, files or {})
-        with self._alone(name):
+        with self._logged(f"volume {name} for {who}"), self._alone(name):
             if self._records.known(name):
                 if self._records.volume(name).digest != digest:
                     raise DeliveryError(f"there is a volume '{name}' with other options; remove it, or name another")
@@ -119,10 +120,13 @@ class LocalNode:
             try:
                 found = self._found(name, asked, grant)
                 judge(found.urls)
+                if options.get("files") and not found.files:
+                    raise ManifestError(f"no file of {found.reference} matches files={options['files']}")
                 if asked.snapshot and found.snapshot != asked.snapshot:
                     raise IntegrityError(
                         f"{found.reference} is snapshot {found.snapshot} now, and {asked.snapshot} was asked for"
                     )
+                self._log(f"volume {name} for {who}: {redact(found.reference)}, snapshot {found.snapshot[:12]}")
                 self._records.keep(Record(name, dict(options), asdict(who), found, asked.scratch, digest, root))
             except BaseException as error:
                 self._records.forget(name)
@@ -181,8 +185,17 @@ class LocalNode:
     def _place(self, hold: Hold) -> Path:
         return self._records.scratch(hold) / "merged" if hold.scratch else self._mounts.target(hold.key)
 
+    @contextmanager
+    def _logged(self, what: str) -> Iterator[None]:
+        """Who asks reads what went wrong; so does the operator."""
+        try:
+            yield
+        except GotdataError as error:
+            self._log(f"{what}: refused: {error}")
+            raise
+
     def mount(self, name: str, holder: str) -> Path:
-        with self._alone(name):
+        with self._logged(f"volume {name} for a holder"), self._alone(name):
             record = self._records.volume(name)
             manifest = record.options.get("manifest", "")
             grant = self.judge(_who(record), record.found.urls, manifest, record.root, record.scratch)

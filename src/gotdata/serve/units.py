@@ -18,6 +18,7 @@ if sys.platform != "linux":
     raise ImportError("gotdata.serve needs Linux")
 
 FOLDER = "etc/systemd/system"
+RUN = "/run/gotdata"
 KEEPER, DAEMON = "gotdata-keeper.service", "gotdata.service"
 
 _KEEPER = """\
@@ -48,7 +49,7 @@ Before=docker.service
 
 [Service]
 Type=notify
-ExecStart={gotdata} daemon --keeper-apart
+ExecStart={gotdata} daemon --keeper-apart{more}
 Restart=always
 RestartSec=1
 # The processes that serve mounts go on without it, and its successor replaces them.
@@ -79,9 +80,11 @@ WantedBy=multi-user.target
 """
 
 
-def daemon(root: Path = Path("/")) -> list[Path]:
-    """Installs and enables the units of the daemon and its keeper. Raises DeliveryError."""
-    told = {"python": _quoted(sys.executable), "gotdata": _program(), "keeper": KEEPER, "run": "/run/gotdata"}
+def daemon(root: Path = Path("/"), words: Sequence[str] = ()) -> list[Path]:
+    """Installs and enables the units of the daemon, with more words for its command line, and of its keeper. Raises
+    DeliveryError."""
+    more = "".join(f" {_quoted(word)}" for word in words)
+    told = {"python": _quoted(sys.executable), "gotdata": _program(), "keeper": KEEPER, "run": RUN, "more": more}
     return _install(root, {KEEPER: _KEEPER.format(**told), DAEMON: _DAEMON.format(**told)})
 
 

@@ -144,7 +144,7 @@ def _listen(path: Path, mode: int, group: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         with _folder_held(path):
-            _refuse_taken(path)
+            refuse_taken(path)
             unnamed.unlink(missing_ok=True)
             os.fchmod(listening.fileno(), 0o600)  # The socket's file is made with this mode, whatever the umask.
             listening.bind(str(unnamed))
@@ -165,8 +165,8 @@ def _listen(path: Path, mode: int, group: str) -> socket.socket:
     return listening
 
 
-def _refuse_taken(path: Path) -> None:
-    """A socket whose process died is nobody's."""
+def refuse_taken(path: Path) -> None:
+    """Raises DeliveryError: a living process answers there. A socket whose process died is nobody's."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise DeliveryError(f"can't listen at {path}: what is there is not a socket; move it away")
