@@ -73,18 +73,20 @@ def test_the_meter_counts_each_process_by_itself(ledger: Ledger, capsys: pytest.
 
 def test_the_meter_refuses_what_is_above_its_limit_and_nothing_else(ledger: Ledger) -> None:
     meter = Meter("cells", warn=0, limit=100, ledger=ledger, log=Log())
+    assert meter.left(60) == 40
     meter.count(60, 1)
     with pytest.raises(StoreError, match="60 bytes were fetched for this mount, and max_fetch is 100"):
-        meter.count(50, 1)
-    meter.count(40, 1)
+        meter.left(50)
+    assert meter.left(40) == 0
 
 
 def test_the_meter_heeds_what_the_operator_allows(ledger: Ledger) -> None:
     meter = Meter("cells", warn=0, limit=0, ledger=ledger, log=Log())
     meter.count(60, 1)
     ledger.allow(40)
+    assert meter.left(30) == 10
     meter.count(40, 1)
     with pytest.raises(PolicyError, match=r"cells: 100 bytes were fetched.*the operator's policy allows no more"):
-        meter.count(1, 1)
+        meter.left(1)
     ledger.allow(None)
-    meter.count(1, 1)
+    assert meter.left(1) > 1 << 60

@@ -89,10 +89,13 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
         self.connection, self.tree, self.asked, self.now = Connection(), Tree(), list[Request](), 100.0
         files = Files("cells", self.tree, 10)  # type: ignore[arg-type]
-        meter = Meter("cells", 0, 0, ledger, Log())
+        self.ledger, meter = ledger, Meter("cells", 0, 0, ledger, Log())
         self.reads = Reads(self.connection, files, meter, ledger, Log(), 60.0, self.asked.append)  # type: ignore[arg-type]
         self.reads._pool = Pool()  # type: ignore[assignment]
         monkeypatch.setattr(reads.time, "monotonic", lambda: self.now)
+
+    def came(self, size: int) -> None:
+        self.reads.arrived(Reply(0, mark=Mark.CAME, message=f"4242 {size}"))
 
     def read(self, unique: int, offset: int, size: int) -> bytes | None:
         body = memoryview(struct.pack("<QQI20x", 0, offset, size))
@@ -227,6 +230,32 @@ def test_a_sequential_reader_is_fetched_ahead_and_a_random_one_is_not(bench: Ben
     bench.asked.clear()
     bench.read(99, 100, 10)
     assert bench.asked == []
+
+
+def test_only_what_came_is_counted_and_the_limit_sees_what_is_on_its_way(bench: Bench) -> None:
+    bench.ledger.allow(2 * BLOCK)
+    for unique in (1, 2):
+        assert bench.read(unique, 0, 100) is None
+    assert bench.read(3, BLOCK, 100) is None
+    assert bench.ledger.fetched == 0
+    bench.read(4, 2 * BLOCK, 100)
+    assert bench.connection.answers == [(4, errno.EACCES)]
+    bench.came(BLOCK // 2)
+    bench.tree.give = lambda span: bytes(span.size) if span.stop <= 2 * BLOCK else None
+    for request in bench.asked[:2]:
+        bench.reads.arrived(Reply(request.seq))
+    assert bench.ledger.fetched == BLOCK // 2
+    bench.read(5, 2 * BLOCK, 100)
+    assert len(bench.asked) == 3
+
+
+def test_no_more_is_fetched_ahead_than_may_be(bench: Bench) -> None:
+    bench.tree.give = lambda span: bytes(span.size) if span.stop <= 2 * BLOCK else None
+    bench.ledger.allow(100)
+    for unique, offset in enumerate(range(0, 2 * BLOCK, BLOCK // 2)):
+        assert bench.read(unique, offset, BLOCK // 2) is not None
+    assert [each.prefetch for each in bench.asked] == [100]
+    assert bench.connection.answers == []
 
 
 def test_a_file_in_place_is_read_by_a_thread_and_never_fetched(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """What a server and a worker say to each other, a packet each, over a socketpair of type SEQPACKET.
 
 Request: seq, node, start, stop, prefetch, pid.  Reply: seq, errno (0: the bytes are in the store), mark, message. A
-reply with seq 0 was not asked for: something was found wrong with the file whose path is the message.
+reply with seq 0 was not asked for: something was found wrong with the file whose path is the message, or bytes came.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Mark(IntEnum):
     NONE = 0
     WRONG = 1
     """What the store had of this file was wrong and is gone: the kernel must forget its pages, too."""
+    CAME = 2
+    """Bytes came from origins: the message has the pid of who asked for them, and how many. Said before the answer."""
 
 
 class Request(NamedTuple):

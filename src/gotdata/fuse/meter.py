@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from gotdata.errors import PolicyError, StoreError
-from gotdata.fuse.ledger import Ledger
+from gotdata.fuse.ledger import NO_LIMIT, Ledger
 from gotdata.fuse.log import Log
 
 if sys.platform != "linux":
@@ -17,15 +17,16 @@ _PROCESSES = 1024
 
 
 class Meter:
-    """Counts bytes that were not in the store. ``warn`` bytes for one process give one line in the log; after ``limit``
-    bytes in all nothing more is fetched. 0: neither. Nor is there anything beyond the limit of the ledger."""
+    """Counts bytes that came from origins. ``warn`` bytes for one process give one line in the log; beyond ``limit``
+    bytes in all nothing more is asked for. 0: neither. Nor is there anything beyond the limit of the ledger."""
 
     def __init__(self, dataset: str, warn: int, limit: int, ledger: Ledger, log: Log) -> None:
         self._dataset, self._warn, self._limit, self._ledger, self._log = dataset, warn, limit, ledger, log
         self._processes: OrderedDict[int, int] = OrderedDict()
 
-    def count(self, size: int, pid: int) -> None:
-        """Raises StoreError where ``size`` bytes more are too many; PolicyError where the operator says so."""
+    def left(self, size: int) -> int:
+        """How much may be fetched beyond ``size`` bytes more. Raises StoreError where these are too many; PolicyError
+        where the operator says so."""
         fetched = self._ledger.fetched
         if self._limit and fetched + size > self._limit:
             raise StoreError(
@@ -37,6 +38,10 @@ class Meter:
                 f"{self._dataset}: {fetched} bytes were fetched for this mount, and the operator's policy allows no "
                 "more of them now; ask the operator, or try again when the day is over"
             )
+        return min(self._limit or NO_LIMIT, self._ledger.limit) - fetched - size
+
+    def count(self, size: int, pid: int) -> None:
+        """They came, for a thread of this number."""
         self._ledger.fetch(size)
         if self._warn:
             self._count(size, _process(pid))

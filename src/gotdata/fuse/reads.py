@@ -45,6 +45,8 @@ class Flight:
 
     request: Request
     waiting: list[Parked] = field(default_factory=list)
+    size: int = 0
+    """Bytes that someone waits for."""
 
 
 class Reads:
@@ -70,6 +72,7 @@ class Reads:
         self._parked: dict[int, Parked] = {}  # in the order of their deadlines
         self._flights: dict[int, Flight] = {}
         self._by_span: dict[tuple[int, Span], Flight] = {}
+        self._coming = 0  # what all flights were asked for, except ahead
         self._late: dict[int, tuple[Span, float]] = {}
         self._sequence = 0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read")
@@ -129,7 +132,7 @@ class Reads:
         if flight is not None and not ahead:
             flight.waiting.append(parked)
             return
-        flight = Flight(self._request(parked.node, span, ahead, parked.pid), [parked])
+        flight = Flight(self._request(parked.node, span, ahead, parked.pid), [parked], span.size)
         self._by_span[parked.node, span] = flight
         self._ask(flight)
 
@@ -138,11 +141,13 @@ class Reads:
         return Request(self._sequence, node, *span, ahead, pid)
 
     def _ask(self, flight: Flight) -> None:
+        """No more ahead than may be fetched: near the limit that would take the place of what someone waits for."""
         request = flight.request
         self._flights[request.seq] = flight
+        self._coming += flight.size
         try:
-            self._meter.count(request.prefetch + (request.stop - request.start if flight.waiting else 0), request.pid)
-            self._send(request)
+            left = self._meter.left(self._coming)
+            self._send(request._replace(prefetch=min(request.prefetch, left)))
         except (GotdataError, OSError) as error:
             self._forget(flight)
             for parked in flight.waiting:
@@ -150,13 +155,18 @@ class Reads:
 
     def _forget(self, flight: Flight) -> None:
         request = flight.request
-        self._flights.pop(request.seq, None)
+        if self._flights.pop(request.seq, None):
+            self._coming -= flight.size
         key = (request.node, Span(request.start, request.stop))
         if self._by_span.get(key) is flight:
             del self._by_span[key]
 
     def arrived(self, reply: Reply) -> None:
         """What a worker says."""
+        if reply.mark is Mark.CAME:
+            pid, size = map(int, reply.message.split())
+            self._meter.count(size, pid)
+            return
         if not reply.seq:
             self._invalidate(self._files.find(reply.message))
             return

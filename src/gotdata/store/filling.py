@@ -261,6 +261,7 @@ class Filling:
                 self._advance(piece)
 
     def _land(self, unit: int, view: memoryview) -> None:
+        self._means.reporter(Event("fetched", *self._named, bytes=len(view)))
         if self.wanted.blocks and hashlib.sha256(view).digest() != self.wanted.blocks[unit]:
             start = unit * self.unit_bytes
             raise IntegrityError(
@@ -274,7 +275,6 @@ class Filling:
                 if not (disk.is_full(error) and self._means.evict(len(view))):
                     raise
                 self.partial.write(unit * self._unit, view)
-        self._means.reporter(Event("fetched", *self._named, bytes=len(view)))
 
 
 def _runs(units: list[int], step: int) -> list[tuple[int, int]]:

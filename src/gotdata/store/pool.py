@@ -6,12 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial as bind
 
 Job = Callable[[], None]
 
 
 class Pool:
-    """Up to ``size`` threads, started when they are needed. A job must not raise."""
+    """Up to ``size`` threads, started when they are needed. A job must not raise, and has its submitter's context."""
 
     def __init__(self, size: int, name: str) -> None:
         self._size, self._name = max(1, size), name
@@ -26,7 +28,7 @@ class Pool:
         with self._changed:
             if self._closed:
                 return False
-            self._jobs.append(job)
+            self._jobs.append(bind(copy_context().run, job))
             if self._idle < len(self._jobs) and len(self._threads) < self._size:
                 thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)

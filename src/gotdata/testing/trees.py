@@ -154,6 +154,7 @@ class MemoryTree:
                         file.write(b"x")
 
     def _fetch(self, id: int, data: Path, block: int) -> None:
+        (self._folder / "asked").touch()
         _pass(self._folder / "gate")
         if (self._folder / "fault").exists():
             kind, message = json.loads((self._folder / "fault").read_text())
@@ -161,12 +162,18 @@ class MemoryTree:
         with (self._folder / "origin" / str(id)).open("rb") as source, data.open("r+b") as file:
             for end in (source, file):
                 end.seek(block * BLOCK)
-            file.write(source.read(BLOCK))
+            size = file.write(source.read(BLOCK))
         with (self._folder / "fetched").open("a") as log:
             log.write(f"{id} {block}\n")
+        self._reporter(Event("fetched", bytes=size))
         doubt = self._folder / "doubt"
         if doubt.exists():
             self._reporter(Event("warning", path=doubt.read_text(), text=f"{doubt.read_text()} is wrong"))
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything was asked of the origin, which may not have answered yet."""
+        return (self._folder / "asked").exists()
 
     def fetched(self) -> list[tuple[int, int]]:
         """Node and block of everything that was fetched, in order."""
