@@ -438,7 +438,7 @@ def test_where_the_kernel_says_nothing_again_nobody_hangs(keeper: Keeper, plante
     with mount.tree.gate():
         reader = subprocess.Popen(["cat", mount.point / "big"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         with contextlib.closing(counted(keeper, mount)) as ledger:
-            while not ledger.fetched:
+            while not mount.tree.asked:
                 os.sched_yield()
             ledger.greet(39, ledger.flags & ~HAS_RESEND)
             ledger.take(1 << 12, 2)  # it was not noted, since this kernel can do better

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gotdata.testing.server import Server
     from tests.run.conftest import Place
 
-MOUNTED = "grep -c 'cells fuse.gotdata ro,nosuid,nodev' /proc/self/mounts"
+MOUNTED = 'grep -c "$PWD/data/cells fuse.gotdata ro,nosuid,nodev" /proc/self/mounts'
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_the_limit_is_set_aside_so_that_one_more_is_refused_and_the_first_has_al
 
 def test_a_user_who_is_not_root_may_write_everywhere(up: Callable[..., Path], tmp_path: Path) -> None:
     merged = up()
-    for folder in (tmp_path, *tmp_path.parents[:2], merged.parent):
+    for folder in (tmp_path, *tmp_path.parents[:-2], merged.parent):
         folder.chmod(0o755)
     words = """
         set -e; cd "$1"
