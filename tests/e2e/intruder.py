@@ -148,6 +148,9 @@ class Intruder:
         _LIBC.mmap.restype = ctypes.c_void_p
         fd = os.open(self._file, os.O_RDONLY)
         address = _LIBC.mmap(None, ctypes.c_size_t(4096), mmap.PROT_READ, mmap.MAP_SHARED, fd, ctypes.c_long(0))
+        if address == ctypes.c_void_p(-1).value:
+            # No OSError, which would pass for a refused write.
+            raise RuntimeError(f"{self._file} can't be mapped: {os.strerror(ctypes.get_errno())}")
         _call("mprotect", ctypes.c_void_p(address), ctypes.c_size_t(4096), mmap.PROT_READ | mmap.PROT_WRITE)
 
     def _map_files(self) -> None:
