@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -208,6 +209,26 @@ def test_a_private_address_is_not_asked_unless_the_settings_allow_it(
     asked = len(gotdata.server.requests)
     assert "127.0.0.1" in gotdata("bake", code=5).err
     assert len(gotdata.server.requests) == asked
+
+
+def test_the_operators_key_is_nowhere_in_what_is_baked(
+    gotdata: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coded = base64.b64encode(b"ada:lovelace-1815")
+    for path, body in FILES.items():
+        gotdata.server.put(f"cells/{path}", body, auth=f"Basic {coded.decode()}")
+    gotdata("bake", code=5)
+    keys = tmp_path / "credentials.toml"
+    keys.write_text(f'["{gotdata.server.url}cells/"]\nbasic = "ada:lovelace-1815"\n')
+    keys.chmod(0o600)
+    monkeypatch.setenv("GOTDATA_CREDENTIALS", str(keys))
+    gotdata("bake")
+    assert contents(gotdata.root / "data/cells") == FILES
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(gotdata.root, ".")
+    assert b".gotdata/receipts/cells.json" in layer.getvalue()
+    assert [word for word in (b"lovelace-1815", coded, bytes(keys)) if word in layer.getvalue()] == []
 
 
 @pytest.mark.parametrize("how", ["file", "link"])
