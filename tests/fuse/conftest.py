@@ -17,9 +17,11 @@ if sys.platform != "linux":
 
 from gotdata.errors import DeliveryError
 from gotdata.fuse import launch, mounting
+from gotdata.fuse.keeper import Keeper
 from gotdata.fuse.ledger import Ledger
 from gotdata.fuse.spec import Spec
 from gotdata.testing.trees import MemoryTree
+from tests.fuse.keepers import keeper_pid, kill, stuck
 
 FACTORY = "gotdata.testing.trees:open_tree"
 Entries = Mapping[str, bytes | str | None]
@@ -117,3 +119,29 @@ def stacked(root: None, tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"no overlay here: {done.stderr.strip()}")
     yield tmp_path / "stacked"
     subprocess.run(["umount", "-l", tmp_path / "stacked"], check=True)
+
+
+@pytest.fixture
+def keepers(tmp_path: Path) -> Iterator[Callable[..., Keeper]]:
+    """``keepers(grace)``: one, started, and in the end killed."""
+    made: list[Keeper] = []
+
+    def start(grace: float = 15.0) -> Keeper:
+        made.append(Keeper.start(tmp_path / "keeper" / "socket", tmp_path / "keeper.log", grace))
+        return made[-1]
+
+    yield start
+    assert not stuck(tmp_path)
+    pids = {keeper_pid(keeper) for keeper in made}
+    for keeper in made:
+        with contextlib.suppress(DeliveryError):
+            for kept in keeper.list():
+                mounting.unmount(launch.told(kept.note)[1], lazy=True)
+        keeper.close()
+    for pid in pids:
+        kill(pid)
+
+
+@pytest.fixture
+def keeper(keepers: Callable[..., Keeper]) -> Keeper:
+    return keepers()
