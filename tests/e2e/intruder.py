@@ -146,7 +146,7 @@ class Intruder:
 
     def _protect(self) -> None:
         if not os.path.isfile(self._file):
-            raise IsADirectoryError("another was renamed over it, which a scratch lets its holder do")
+            raise IsADirectoryError(errno.EISDIR, "another was renamed over it, as a scratch allows")
         _LIBC.mmap.restype = ctypes.c_void_p
         fd = os.open(self._file, os.O_RDONLY)
         address = _LIBC.mmap(None, ctypes.c_size_t(4096), mmap.PROT_READ, mmap.MAP_SHARED, fd, ctypes.c_long(0))
