@@ -53,13 +53,14 @@ class Credentials:
         wanted = _place(url) if self._held else ""
         return next((credential for credential in self._held if _below(wanted, credential.prefix)), None)
 
-    def realm(self, url: str) -> str:
-        """Who may be served what lies at or below ``url``: ``public`` where no credential covers it or any part of it,
+    def realm(self, *urls: str) -> str:
+        """Who may be served what lies at or below ``urls``: ``public`` where no credential covers any of it or a part,
         else ``cred:`` and a sha256 over the realms of all that do (so that a key for a sub-folder counts too)."""
-        wanted = _place(url) if self._held else ""
-        covering = next((one.realm for one in self._held if _below(wanted, one.prefix)), None)
-        within = {one.realm for one in self._held if _below(one.prefix, wanted)}
-        realms = within | ({covering} if covering else set())
+        realms: set[str] = set()
+        for wanted in map(_place, urls if self._held else ()):
+            covering = next((one.realm for one in self._held if _below(wanted, one.prefix)), None)
+            realms |= {one.realm for one in self._held if _below(one.prefix, wanted)}
+            realms |= {covering} if covering else set()
         return f"cred:{_sha256(*sorted(realms))}" if realms else PUBLIC
 
     def __repr__(self) -> str:

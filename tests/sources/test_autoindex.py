@@ -7,7 +7,7 @@ import pytest
 from gotdata.errors import SourceError
 from gotdata.sources import autoindex
 from gotdata.sources.autoindex import Entry
-from gotdata.sources.http_engine import Page
+from gotdata.sources.http_page import Page
 from gotdata.testing.server import Reply, Server
 from gotdata.testing.source_contract import context
 

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from gotdata.credentials import site
 from gotdata.errors import SourceError
 from gotdata.paths import redact, remote_path
-from gotdata.sources.http_engine import HTML, Engine, Page
+from gotdata.sources.http_engine import Engine
+from gotdata.sources.http_page import HTML, Page
 
 DEPTH = 64
 """Folders in one path. Each step goes to a longer URL, so only a server whose folders hold themselves gets there."""

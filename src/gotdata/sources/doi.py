@@ -11,7 +11,7 @@ from gotdata.credentials import parse
 from gotdata.errors import NotFound, ResolveError, SourceError
 from gotdata.model import Ref
 from gotdata.paths import redact, shown
-from gotdata.sources import invenio
+from gotdata.sources import landing
 from gotdata.sources.base import Powers
 
 RESOLVER = "https://doi.org"
@@ -31,11 +31,11 @@ class Doi:
 
     def resolve(self, ref: Ref, ctx: Context) -> Ref:
         doi = normal(ref.url)
-        landing = _landing(doi, _resolver(ref), ctx)
-        found = invenio.recognise(landing, ctx)
+        page = _landing(doi, _resolver(ref), ctx)
+        found = landing.recognise(page, ctx)
         if found is None:
             raise ResolveError(
-                f"doi:{shown(doi)} leads to {redact(landing)}, a repository that can't be read yet: "
+                f"doi:{shown(doi)} leads to {redact(page)}, a page that names no files for programs: "
                 "give the URLs of its files instead"
             )
         options = tuple(option for option in ref.options if option[0] != "resolver")

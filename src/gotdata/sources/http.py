@@ -18,10 +18,10 @@ from gotdata.credentials import parse
 from gotdata.errors import AccessDenied, IntegrityError, NotFound, ResolveError, SourceError
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, remote_path, shown
-from gotdata.sources import autoindex
+from gotdata.sources import autoindex, landing
 from gotdata.sources.base import Powers
 from gotdata.sources.http_answer import Facts
-from gotdata.sources.http_engine import HTML
+from gotdata.sources.http_page import HTML
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,6 +64,8 @@ class Http:
         if facts.kind in HTML and not _PAGES.search(_path(url)):
             if _path(facts.url).endswith("/") or _is_index(url, ctx):
                 return replace(ref, url=f"{url}/")
+            if found := landing.recognise(url, ctx):
+                return Ref(found.url, ref.options)
             raise _web_page(url)
         file = settle(url, _name(url, facts), facts, ctx)
         version = {"name": file.path, "size": str(file.size)}

@@ -7,7 +7,7 @@ import binascii
 import http.client
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -52,6 +52,27 @@ class Facts:
     kind: str
     name: str
     ranges: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that is no success, for a source that can tell more of it than its status does.
+
+    Attributes:
+        url: who answered in the end; maybe signed, so never shown as it is.
+        text: the beginning of its body.
+        credential: whether the request carried one.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    credential: bool
+
+
+Explain = Callable[[Refusal], GotdataError | None]
+"""What a refusal means to a provider; None where it means what its status says."""
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:

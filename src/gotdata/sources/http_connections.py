@@ -28,7 +28,7 @@ _PROXY = re.compile(r"(?i)(http|https|all|no)_proxy")
 
 
 class Connections:
-    """Sends one GET, without a second try. Thread-safe.
+    """Sends one request, without a second try. Thread-safe.
 
     Args:
         environ: where proxies (``https_proxy``, ``no_proxy``) and CA bundles (``SSL_CERT_FILE``,
@@ -48,13 +48,16 @@ class Connections:
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._streams: dict[str, threading.BoundedSemaphore] = {}
 
-    def send(self, first: str, url: str, headers: dict[str, str], end: float) -> Response:
+    def send(
+        self, first: str, url: str, headers: dict[str, str], end: float, method: str = "GET", body: bytes | None = None
+    ) -> Response:
         release = self._stream(first, url, end)
         try:
             left = max(0.001, end - self._clock())
             raw: urllib3.BaseHTTPResponse = self._pool(url).urlopen(
-                "GET",
+                method,
                 url,
+                body=body,
                 headers=headers,
                 redirect=False,
                 retries=False,

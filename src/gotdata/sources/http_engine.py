@@ -12,21 +12,22 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from gotdata.credentials import Credentials, parse, site
-from gotdata.errors import AuthRequired, NotFound, SourceError, SourceUnavailable
+from gotdata.errors import AuthRequired, GotdataError, NotFound, SourceError, SourceUnavailable
 from gotdata.model import Span
 from gotdata.paths import redact, secret
 from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.sources import http_answer as answer
-from gotdata.sources.http_answer import Facts
+from gotdata.sources.http_answer import Explain, Facts, Refusal
 from gotdata.sources.http_connections import Connections
+from gotdata.sources.http_page import Page, parsed
 from gotdata.sources.http_response import Response, facts, judge, refuse_encoding
 
 T = TypeVar("T")
@@ -38,27 +39,32 @@ PATIENCE = 300.0
 requests by the minute. Reads of bytes end within the setting ``timeout``."""
 TEXT_LIMIT = 64 << 20
 """Bytes of a listing page or an API's answer."""
-HTML = ("text/html", "application/xhtml+xml")
 _AUTHORIZATION = "Authorization"
+_JSON = {"Content-Type": "application/json"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TARGET_SECONDS = 20.0
 """How long a redirect's target is used again: small reads stay cheap, and signed URLs live longer than that."""
 _TARGETS = 4096
+_REFUSAL = 16 * 1024
+"""Bytes of a refusal's body that a source is shown."""
 _TRAVELS = frozenset({"accept", "range", "if-range", "want-repr-digest"})
 """Headers of the caller that go on to another origin."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A text that was read whole. ``url`` is where it came from in the end."""
+class _Asked:
+    """One request, as a source makes it."""
 
     url: str
-    kind: str
-    text: str
+    headers: Mapping[str, str]
+    ok: frozenset[int]
+    explain: Explain | None = None
+    method: str = "GET"
+    body: bytes | None = None
 
 
 class Engine:
-    """Sends GET requests.
+    """Sends requests that change nothing.
 
     Credentials are found by the URL of every request, redirects included. One that covers only the redirect's target is
     never sent: the bytes would be kept as if they were the first URL's, which others may read.
@@ -99,6 +105,8 @@ class Engine:
         version: str = "",
         headers: Mapping[str, str] | None = None,
         encoded: bool = False,
+        explain: Explain | None = None,
+        home: str = "",
     ) -> Response:
         """The bytes of ``span``, or the whole, as a stream that the caller closes.
 
@@ -107,21 +115,26 @@ class Engine:
             version: as ``RemoteFile.version``; the answer must be of it.
             headers: of the caller; sent to its host only. With ``Authorization`` among them no credential is looked up.
             encoded: a Content-Encoding is part of the stored file, as S3 has them, and its bytes are what is wanted.
+            explain: what a refusal means to this provider.
+            home: the place on whose word ``url`` is asked, where that is another: a listing that names files of other
+                hosts. As with a redirect, no credential is used that is not that place's own.
 
         Raises:
             UpstreamChanged, NoRanges, SourceUnavailable, AuthRequired, AccessDenied, NotFound, SourceError
         """
         part = None if span is None or (span.start == 0 and span.stop == size) else span
-        asked = dict(headers or {})
+        wanted = dict(headers or {})
         if part is not None:
             if part.size <= 0:
                 raise ValueError(f"an empty span {part} can't be asked for")
-            asked["Range"] = f"bytes={part.start}-{part.stop - 1}"
+            wanted["Range"] = f"bytes={part.start}-{part.stop - 1}"
             if version.startswith('etag:"'):
-                asked["If-Range"] = version.removeprefix("etag:")
+                wanted["If-Range"] = version.removeprefix("etag:")
+        self._check_home(url, home)
+        asked = _Asked(url, wanted, frozenset({200, 206}), explain)
 
         def once(end: float) -> Response:
-            response = self._follow(url, asked, {200, 206}, end)
+            response = self._follow(asked, end)
             try:
                 judge(response, part, size, version, encoded)
             except BaseException:
@@ -131,45 +144,84 @@ class Engine:
 
         return self._again(once, self._settings.timeout)
 
-    def probe(self, url: str, headers: Mapping[str, str] | None = None) -> Facts:
-        """What one byte's request tells of a file. HEAD would not do: URLs signed for GET refuse it."""
+    def probe(
+        self, url: str, headers: Mapping[str, str] | None = None, explain: Explain | None = None, home: str = ""
+    ) -> Facts:
+        """What one byte's request tells of a file. HEAD would not do: URLs signed for GET refuse it. ``explain`` and
+        ``home`` as of ``get``."""
+        self._check_home(url, home)
+        byte = _Asked(url, {**(headers or {}), "Range": "bytes=0-0"}, frozenset({200, 206, 416}), explain)
 
         def once(end: float) -> Facts:
-            with self._follow(url, {**(headers or {}), "Range": "bytes=0-0"}, {200, 206, 416}, end) as response:
+            with self._follow(byte, end) as response:
                 if response.status != 416:
                     return facts(response)
             # An empty file has no first byte.
-            with self._follow(url, headers or {}, {200}, end) as response:
+            with self._follow(replace(byte, headers=headers or {}, ok=frozenset({200})), end) as response:
                 return facts(response)
 
         return self._again(once, PATIENCE)
 
-    def text(self, url: str, headers: Mapping[str, str] | None = None, limit: int = TEXT_LIMIT) -> Page:
-        """A page, whole. Bytes that are not UTF-8 stand in it as surrogates."""
+    def text(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        limit: int = TEXT_LIMIT,
+        *,
+        explain: Explain | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        home: str = "",
+    ) -> Page:
+        """A page, whole. Bytes that are not UTF-8 stand in it as surrogates.
+
+        Args:
+            explain, home: as of ``get``.
+            method, body: of a question that can't be put in a URL (PROPFIND, POST of a query). It is asked again after
+                a failure as any other is, and follows no redirect to another site.
+        """
+        self._check_home(url, home)
+        asked = _Asked(
+            url, headers or {}, frozenset({200, 207} if method == "PROPFIND" else {200}), explain, method, body
+        )
 
         def once(end: float) -> Page:
-            with self._follow(url, headers or {}, {200}, end) as response:
+            with self._follow(asked, end) as response:
                 refuse_encoding(response)
-                body = bytearray()
+                text = bytearray()
                 piece = memoryview(bytearray(256 * 1024))
                 while count := response.readinto(piece):
-                    body += piece[:count]
-                    if len(body) > limit:
+                    text += piece[:count]
+                    if len(text) > limit:
                         raise SourceError(f"{redact(url)} answered more than {limit} bytes where a listing was due")
                 kind = answer.media_type(response.headers)
-                return Page(response.url, kind, body.decode("utf-8", "surrogateescape"))
+                return Page(response.url, kind, text.decode("utf-8", "surrogateescape"), response.headers)
 
         return self._again(once, PATIENCE)
 
-    def json(self, url: str, headers: Mapping[str, str] | None = None, limit: int = TEXT_LIMIT) -> Any:
-        """An API's answer. A page for people in its place (a login, a bot wall) is a SourceError."""
-        page = self.text(url, {"Accept": "application/json", **(headers or {})}, limit)
-        if page.kind in HTML:
-            raise SourceError(f"{redact(url)} answered a web page where JSON was due: a login, or no such API there")
-        try:
-            return json.loads(page.text)
-        except (ValueError, RecursionError):
-            raise SourceError(f"{redact(url)} answered {page.kind or 'something'} that is not JSON") from None
+    def json(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        limit: int = TEXT_LIMIT,
+        *,
+        explain: Explain | None = None,
+        post: object = None,
+        home: str = "",
+    ) -> Any:
+        """An API's answer. A page for people in its place (a login, a bot wall) is a SourceError. ``post`` is sent as
+        the JSON body of a POST."""
+        method, body, sent = ("GET", None, {}) if post is None else ("POST", json.dumps(post).encode(), _JSON)
+        headers = {"Accept": "application/json", **sent, **(headers or {})}
+        page = self.text(url, headers, limit, explain=explain, method=method, body=body, home=home)
+        return parsed(page)
+
+    def _check_home(self, url: str, home: str) -> None:
+        if home and self._credentials.find(url) not in (None, self._credentials.find(home)):
+            raise AuthRequired(
+                f"{redact(home)} names {redact(url)}, for which there is a credential of yours: "
+                "name that URL itself in gotdata.yml if it may be used"
+            )
 
     def close(self) -> None:
         self._connections.close()
@@ -191,32 +243,50 @@ class Engine:
                 self._sleep(pause)
         raise AssertionError("endless")
 
-    def _follow(self, url: str, headers: Mapping[str, str], ok: set[int], end: float) -> Response:
+    def _follow(self, asked: _Asked, end: float) -> Response:
         """One try: from the URL, or a target that it named some seconds ago, to an answer with a status in ``ok``."""
-        target = "" if _AUTHORIZATION in headers else self._known_target(url)
+        url = asked.url
+        lasting = asked.method == "GET" and _AUTHORIZATION not in asked.headers
+        target = self._known_target(url) if lasting else ""
         if target:
             # A signed URL runs out with 400, 401, 403 or 404: ask for a new one.
             with contextlib.suppress(SourceError, NotFound):
-                return self._hops(url, target, headers, ok, end)
-        response = self._hops(url, url, headers, ok, end)
-        if response.url != url and _AUTHORIZATION not in headers:
+                return self._hops(asked, target, end)
+        response = self._hops(asked, url, end)
+        if response.url != url and lasting:
             self._remember(url, response.url)
         return response
 
-    def _hops(self, first: str, url: str, headers: Mapping[str, str], ok: set[int], end: float) -> Response:
+    def _hops(self, asked: _Asked, url: str, end: float) -> Response:
+        first = asked.url
         for _ in range(HOPS):
-            sent, credential = self._headers(first, url, headers)
-            response = self._connections.send(first, url, sent, end)
+            sent, credential = self._headers(first, url, asked.headers)
+            response = self._connections.send(first, url, sent, end, asked.method, asked.body)
             location = response.headers.get("Location")
+            if response.status in asked.ok:
+                return response
             if response.status not in _REDIRECTS or not location:
-                if response.status in ok:
-                    return response
-                response.close()
-                way = "" if site(url) == site(first) else f" (by way of {site(url)})"
-                raise answer.fault(response.status, response.headers, redact(first) + way, credential)
+                raise self._fault(asked, url, response, credential)
             response.close()
             url = self._target(url, location)
+            if asked.method != "GET" and site(url) != site(first):
+                raise SourceError(f"{redact(first)} redirects a {asked.method} to {redact(url)}, another site: refused")
+            if response.status == 303 and asked.method != "GET":
+                asked = replace(asked, method="GET", body=None)
         raise SourceError(f"{redact(first)} was redirected {HOPS} times, and still is: a loop on the server")
+
+    @staticmethod
+    def _fault(asked: _Asked, url: str, response: Response, credential: bool) -> GotdataError:
+        """What a refusal means: to the provider, where its source can tell, else by its status."""
+        text = _beginning(response) if asked.explain else ""
+        # Not drained: a fault may stick to a connection (Globus), and the next try must have another.
+        response.close()
+        if asked.explain:
+            refusal = Refusal(url, response.status, response.headers, text, credential)
+            if error := asked.explain(refusal):
+                return error
+        way = "" if site(url) == site(asked.url) else f" (by way of {site(url)})"
+        return answer.fault(response.status, response.headers, redact(asked.url) + way, credential)
 
     @staticmethod
     def _target(url: str, location: str) -> str:
@@ -261,3 +331,12 @@ class Engine:
             if url not in self._targets and len(self._targets) >= _TARGETS:
                 self._targets.clear()
             self._targets[url] = (target, until)
+
+
+def _beginning(response: Response) -> str:
+    """Of a refusal's body, as far as it comes."""
+    piece, text = memoryview(bytearray(_REFUSAL)), bytearray()
+    with contextlib.suppress(GotdataError, ValueError):
+        while len(text) < _REFUSAL and (count := response.readinto(piece[: _REFUSAL - len(text)])):
+            text += piece[:count]
+    return text.decode("utf-8", "replace")

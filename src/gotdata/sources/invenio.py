@@ -25,7 +25,7 @@ from gotdata.errors import (
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.sources.base import Powers
-from gotdata.sources.http_engine import HTML
+from gotdata.sources.http_page import HTML
 
 HOSTS = ("zenodo.org", "www.zenodo.org", "sandbox.zenodo.org")
 """Known by their names. Others are found behind a DOI, or named ``invenio:https://host/records/ID``."""

@@ -24,13 +24,14 @@ from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.store import disk
 from gotdata.store.base import Held
+from gotdata.store.digests import computable
 from gotdata.store.grants import Grants
 from gotdata.store.held import PartialHeld, WholeHeld, in_place
 from gotdata.store.keys import content_key, fact_key, partial_key, source_key
 from gotdata.store.partial import Partial
 from gotdata.store.room import Room, touch
 from gotdata.store.upkeep import Checked, Freed, Info, Upkeep
-from gotdata.store.verify import computable, strong
+from gotdata.store.verify import strong
 
 VERSION = "gotdata store 1\n"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache made by gotdata; see https://bford.info/cachedir/\n"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Protocol
 
 from gotdata.errors import IntegrityError
 from gotdata.model import Checksum, Span
 from gotdata.origin import Origin, Wanted
 from gotdata.paths import redact, shown
+from gotdata.store.digests import Hash, begin
 from gotdata.store.grants import Grants
 from gotdata.store.held import LocalHeld
 from gotdata.store.keys import digest
@@ -20,81 +17,34 @@ _READ = 1 << 20
 STRONG = ("sha256", "sha512", "blake3")
 
 
-class _Hash(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-class _Sum:
-    """A running sum of 32 bits, as a hash."""
-
-    def __init__(self, step: Callable[[Any, int], int], start: int) -> None:
-        self._step, self._value = step, start
-
-    def update(self, data: bytes | memoryview, /) -> None:
-        self._value = self._step(data, self._value)
-
-    def hexdigest(self) -> str:
-        return f"{self._value & 0xFFFFFFFF:08x}"
-
-
-def _crc32c() -> _Hash:
-    package = import_module("google_crc32c")
-    return _Sum(lambda data, value: package.extend(value, bytes(data)), 0)
-
-
-def _blake3() -> _Hash:
-    made: _Hash = import_module("blake3").blake3()
-    return made
-
-
-_ALGORITHMS: dict[str, Callable[[], _Hash]] = {
-    "sha256": hashlib.sha256,
-    "sha512": hashlib.sha512,
-    "blake3": _blake3,
-    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
-    "md5": lambda: hashlib.md5(usedforsecurity=False),
-    "adler32": lambda: _Sum(zlib.adler32, 1),
-    "crc32": lambda: _Sum(zlib.crc32, 0),
-    "crc32c": _crc32c,
-}
-
-
 def strong(identity: str) -> Checksum | None:
     """What an identity says of the bytes; None of a weak one, which says nothing."""
     algorithm, _, value = identity.partition(":")
     return Checksum(algorithm, value) if algorithm in STRONG else None
 
 
-def computable(algorithm: str) -> bool:
-    """Whether this machine can: two algorithms need a package."""
-    try:
-        _ALGORITHMS[algorithm]()
-    except (KeyError, ImportError):
-        return False
-    return True
-
-
 class Verdict:
     """Reads a file from its first byte to its last, then judges it.
 
-    A strong identity decides alone: it is what was locked. What the origin says of its copy is compared where there is
-    none, or none that can be computed here (blake3 and crc32c need a package).
+    A strong identity decides alone: it is what was locked. Where there is none, or none that can be computed here
+    (blake3 and crc32c need a package), it is what the origins say: all of them, as mirrors hold the same bytes, and the
+    one that differs may be the one that says nothing.
     """
 
     def __init__(self, wanted: Wanted, origin: Origin) -> None:
         self._wanted, self._origin = wanted, origin
-        self._hashes: dict[str, _Hash] = {"sha256": hashlib.sha256()}
+        self._hashes: dict[str, Hash] = {"sha256": hashlib.sha256()}
         identity = strong(wanted.identity)
         self.expected: tuple[Checksum, ...] = (identity,) if identity and self._knows(identity.algorithm) else ()
         if not self.expected:
-            self.expected = tuple(claim for claim in origin.checks if self._knows(claim.algorithm))
+            claims = dict.fromkeys(claim for one in (origin, *wanted.origins) for claim in one.checks)
+            self.expected = tuple(claim for claim in claims if self._knows(claim.algorithm))
         self.unknown = identity.algorithm if identity and identity not in self.expected else ""
 
     def _knows(self, algorithm: str) -> bool:
         if algorithm not in self._hashes:
             try:
-                self._hashes[algorithm] = _ALGORITHMS[algorithm]()
+                self._hashes[algorithm] = begin(algorithm, self._wanted.size)
             except (KeyError, ImportError):
                 return False
         return True

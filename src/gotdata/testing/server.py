@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from gotdata.model import Span
 
 _PIECE = 1 << 20
+_BARE = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Request:
     headers: Mapping[str, str]
     status: int = 0
     peer: int = 0
+    body: bytes = b""
 
 
 class Reply(NamedTuple):
@@ -206,6 +208,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     of: Server
+    came = b""
+
+    def parse_request(self) -> bool:
+        self.came = b""
+        return super().parse_request()
 
     def do_GET(self) -> None:
         path = unquote_to_bytes(urlsplit(self.path).path.removeprefix("/"))
@@ -218,6 +225,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(served, served.faults)
 
     do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        reply = self.of.otherwise(self._request())
+        self._say(*reply or (404, {}, b""))
+
+    do_PUT = do_PROPFIND = do_OPTIONS = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing: ``Server.requests`` has it all."""
@@ -301,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
         self._start(status, {**(headers or {}), "Content-Length": str(len(body))})
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def _start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -315,7 +328,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _request(self, status: int = 0) -> Request:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return Request(self.command, self.path, headers, status, self.client_address[1])
+        if not self.came:
+            # Once: it is asked for again when the answer is noted.
+            self.came = self.rfile.read(int(headers.get("content-length", "0"))) if self.command not in _BARE else b""
+        return Request(self.command, self.path, headers, status, self.client_address[1], self.came)
 
     def finish(self) -> None:
         super().finish()

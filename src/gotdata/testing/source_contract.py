@@ -11,7 +11,8 @@ class TestMine(SourceContract):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Protocol
 
@@ -21,13 +22,23 @@ from hypothesis import strategies as st
 
 from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credentials
-from gotdata.errors import NoRanges, NotFound, ResolveError, UpstreamChanged
-from gotdata.model import Kind, Pin, Ref, RemoteFile, Span
+from gotdata.errors import (
+    AccessDenied,
+    AuthRequired,
+    NoRanges,
+    NotFound,
+    ResolveError,
+    SourceUnavailable,
+    UpstreamChanged,
+)
+from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.paths import secret
 from gotdata.settings import Settings
 from gotdata.sources import registry
 from gotdata.sources.base import Source
 from gotdata.sources.http_engine import Engine
+from gotdata.store.digests import begin, computable
+from gotdata.testing.conformance import shows
 
 BODY = bytes(number * 7 % 251 for number in range(100_000))
 ODD_NAMES = (
@@ -72,6 +83,22 @@ class Place(Protocol):
         """What means this file alone, whether it is there or not. Not called where ``single`` is False."""
 
 
+class Switches(Protocol):
+    """What a Place may have besides; a test of what it has not is skipped."""
+
+    def fill(self, count: int) -> None:
+        """Puts ``count`` small files, ``many/0`` and so on, faster than by ``put``."""
+
+    def deny(self) -> None:
+        """From now on nothing is answered without a credential, and ``ctx`` holds none."""
+
+    def limit(self, times: int) -> None:
+        """The next ``times`` requests are refused as too many, with a time to wait."""
+
+    def cut(self, path: str, after: int) -> None:
+        """The next body of a file ends after so many bytes, though more were announced."""
+
+
 def context(credentials: Credentials | None = None, **values: object) -> Context:
     """For tests: nothing from this machine's files, and no waiting between tries."""
     chosen = Settings(**{"timeout": 10.0, **values})  # type: ignore[arg-type]
@@ -94,6 +121,10 @@ class SourceContract:
     """Attributes say what the place, not the source, can't do."""
 
     source: ClassVar[Source]
+    against: ClassVar[str] = "double"
+    """What answers: ``double``, or the name of a real server."""
+    checks: ClassVar[str] = ""
+    """The algorithm of the checksum that every listed file has; empty where the provider tells none."""
     single: ClassVar[bool] = True
     ranges: ClassVar[bool] = True
     empty_folders: ClassVar[bool] = True
@@ -125,6 +156,7 @@ class SourceContract:
     def test_its_name_finds_it(self) -> None:
         assert type(registry.source(self.source.name)) is type(self.source)
 
+    @shows("resolve", "pin")
     def test_an_unchanged_place_has_the_same_pin_and_files(self, place: Place) -> None:
         place.put("a/b.bin", BODY)
         pin = self.pin(place)
@@ -132,6 +164,7 @@ class SourceContract:
         assert pin.version, "a pin says what it pinned"
         assert self.listed(place, pin) == self.listed(place, pin)
 
+    @shows("nested")
     def test_every_file_is_listed_with_its_size(self, place: Place) -> None:
         wanted = {f"{folder}f{size}": size for folder in ("", "deep/er/", "deep/er2/") for size in SIZES}
         for path, size in wanted.items():
@@ -139,6 +172,7 @@ class SourceContract:
         listed = self.listed(place)
         assert {path: file.size for path, file in listed.items() if file.kind is Kind.FILE} == wanted
 
+    @shows("empty file")
     def test_whole_files_are_read_the_empty_one_too(self, place: Place) -> None:
         for size in SIZES:
             place.put(f"d/f{size}", BODY[:size])
@@ -146,6 +180,7 @@ class SourceContract:
         for path, file in self.listed(place, pin).items():
             assert self.content(place, pin, file) == BODY[: int(path.removeprefix("d/f"))]
 
+    @shows("odd names")
     def test_odd_names_are_listed_and_read(self, place: Place) -> None:
         wanted = {f"o/{name}": name.encode("utf-8", "surrogateescape") for name in self.odd_names}
         for path, body in wanted.items():
@@ -153,6 +188,7 @@ class SourceContract:
         pin = self.pin(place)
         assert {path: self.content(place, pin, file) for path, file in self.listed(place, pin).items()} == wanted
 
+    @shows("empty folder")
     def test_empty_folders_are_listed(self, place: Place) -> None:
         if not self.empty_folders:
             pytest.skip(f"{self.source.name} has no empty folders")
@@ -171,6 +207,7 @@ class SourceContract:
         assert list(listed) == ["one file.bin"]
         assert self.content(place, pin, listed["one file.bin"]) == BODY
 
+    @shows("range")
     def test_any_range_is_exact(self, place: Place) -> None:
         place.put("f", BODY)
         pin = self.pin(place)
@@ -204,6 +241,7 @@ class SourceContract:
                 assert stream.read(1) == BODY[:1]
         assert self.content(place, pin, file) == BODY
 
+    @shows("changed")
     @pytest.mark.parametrize("body", [BODY[:-1], b"y" + BODY[1:], b""], ids=["shorter", "other bytes", "empty"])
     def test_a_changed_file_is_never_read_as_the_pinned_one(self, place: Place, body: bytes) -> None:
         place.put("f", BODY)
@@ -217,6 +255,7 @@ class SourceContract:
                 with pytest.raises(UpstreamChanged):
                     self.content(place, pin, file, span)
 
+    @shows("removed")
     def test_a_file_that_is_gone_is_an_error_that_says_so(self, place: Place) -> None:
         place.put("f", BODY)
         place.put("g", BODY)
@@ -256,3 +295,61 @@ class SourceContract:
     def test_its_realm_is_that_of_who_asks(self, place: Place) -> None:
         place.put("f", b"1")
         assert self.source.realm(self.pin(place), place.ctx) == self.realm
+
+    @shows("list 10,000")
+    def test_ten_thousand_entries_are_listed(self, place: Place) -> None:
+        switch(place, "fill")(10_000)
+        listed = self.source.files(self.pin(place), place.ctx)
+        assert {file.path for file in listed if file.kind is Kind.FILE} == {f"many/{n}" for n in range(10_000)}
+
+    @shows("verify")
+    def test_the_listing_tells_the_checksum_of_the_bytes(self, place: Place) -> None:
+        if not self.checks:
+            pytest.skip(f"{self.source.name} ({self.against}) tells no checksums")
+        if not computable(self.checks):
+            pytest.skip(f"{self.checks} needs a package that is not installed")
+        place.put("f", BODY)
+        file = self.listed(place)["f"]
+        hash = begin(self.checks, len(BODY))
+        hash.update(BODY)
+        assert Checksum(self.checks, hash.hexdigest()) in file.checks
+
+    @shows("auth refused")
+    def test_a_refusal_says_that_it_wants_a_credential(self, place: Place) -> None:
+        place.put("f", BODY)
+        switch(place, "deny")()
+        with pytest.raises((AuthRequired, AccessDenied)) as caught:
+            self.listed(place)
+        assert re.search("gotdata login|credential|token|AWS_", str(caught.value))
+
+    @shows("rate limited")
+    def test_a_rate_limit_is_waited_for(self, place: Place) -> None:
+        place.put("f", BODY)
+        switch(place, "limit")(2)
+        assert list(self.listed(place)) == ["f"]
+
+    @shows("cut connection")
+    def test_a_body_that_breaks_off_is_an_error_and_may_be_read_on(self, place: Place) -> None:
+        place.put("f", BODY)
+        pin = self.pin(place)
+        file = self.listed(place, pin)["f"]
+        switch(place, "cut")("f", 1000)
+        got = bytearray()
+
+        def read() -> None:
+            with self.source.read(pin, file, Span(0, len(BODY)), place.ctx) as stream:
+                while piece := stream.read(700):
+                    got.extend(piece)
+
+        with pytest.raises(SourceUnavailable):
+            read()
+        assert bytes(got) == BODY[: len(got)]
+        assert self.content(place, pin, file) == BODY
+
+
+def switch(place: Place, name: str) -> Callable[..., None]:
+    """One of ``Switches``; skips the test where the place has none."""
+    found: Callable[..., None] | None = getattr(place, name, None)
+    if found is None:
+        pytest.skip(f"{type(place).__name__} has no switch '{name}'")
+    return found

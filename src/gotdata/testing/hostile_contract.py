@@ -1,0 +1,116 @@
+"""What a source must stand of a provider that lies. A test subclasses ``HostileContract`` and says who does.
+
+class TestMineAgainstLies(HostileContract):
+    source = Mine()
+
+    @pytest.fixture
+    def liar(self) -> Iterator[Liar]: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import pytest
+
+from gotdata.context import Context
+from gotdata.errors import GotdataError, IntegrityError, ResolveError, SourceError
+from gotdata.model import Kind, Ref, Span
+from gotdata.snapshot import build
+from gotdata.sources.base import Source
+from gotdata.testing.conformance import shows
+from gotdata.testing.source_contract import follow
+
+WALLS = ("html", "login", "challenge", "garbage")
+"""As ``double.Double.wall``."""
+MANY = 1_000_000
+
+
+class Liar(Protocol):
+    """A place with at least one file, which misbehaves when it is told to."""
+
+    ref: Ref
+    ctx: Context
+
+    def lie(self, what: str) -> None:
+        """One of ``WALLS``, or:
+
+        ``loop``: a page of the listing names a page before it as the next, or a folder itself as its child.
+        ``sizes``: every file is listed with a byte more than it has.
+        ``names``: a file is listed as ``../../etc/passwd``.
+        ``twins``: two files of one folder have the same name.
+        ``many``: the listing has ``MANY`` entries, made as they are asked for.
+        """
+
+    def asked(self) -> int:
+        """Requests so far."""
+
+
+class HostileContract:
+    """Attributes say which lies the provider's API has no words for."""
+
+    source: ClassVar[Source]
+    against: ClassVar[str] = "double"
+    told: ClassVar[str] = ""
+    """What an error names: the provider, or empty for the source's name."""
+    lies: ClassVar[tuple[str, ...]] = ("loop", "sizes", "names", "twins", "many")
+    twins_are_told_apart: ClassVar[bool] = False
+    """The provider allows two files of one name, and the source gives each a path of its own."""
+
+    @pytest.fixture
+    def liar(self) -> Iterator[Liar] | Liar:
+        raise NotImplementedError("say who lies")
+
+    def captured(self, liar: Liar, work: Path) -> None:
+        source, pin = follow(liar.ref, liar.ctx, self.source)
+        build(pin.namespace, [source.files(pin, liar.ctx)], work)
+
+    def prepared(self, liar: Liar, lie: str) -> None:
+        if lie not in self.lies:
+            pytest.skip(f"{self.source.name} has no listing that could tell the lie '{lie}'")
+        liar.lie(lie)
+
+    @shows("hostile listing")
+    @pytest.mark.parametrize("wall", WALLS)
+    def test_a_wall_is_told_by_its_name(self, liar: Liar, wall: str, tmp_path: Path) -> None:
+        liar.lie(wall)
+        with pytest.raises((SourceError, ResolveError)) as caught:
+            self.captured(liar, tmp_path)
+        said = str(caught.value)
+        assert (self.told or self.source.name).lower() in said.lower(), said
+        assert "127.0.0.1" in said, said
+
+    @shows("hostile listing")
+    @pytest.mark.parametrize("lie", ["loop", "names", "twins"])
+    def test_a_listing_that_lies_is_refused_in_words(self, liar: Liar, lie: str, tmp_path: Path) -> None:
+        self.prepared(liar, lie)
+        if lie == "twins" and self.twins_are_told_apart:
+            self.captured(liar, tmp_path)
+            return
+        with pytest.raises((SourceError, IntegrityError, ResolveError)) as caught:
+            self.captured(liar, tmp_path)
+        words = {"loop": ("loop", "itself", "again", "end"), "names": ("..",), "twins": ("twice",)}[lie]
+        assert any(word in str(caught.value) for word in words), caught.value
+
+    @shows("hostile listing")
+    def test_a_size_that_is_a_lie_never_gives_wrong_bytes(self, liar: Liar) -> None:
+        self.prepared(liar, "sizes")
+        with suppress(GotdataError):  # to see through it at once is as good
+            source, pin = follow(liar.ref, liar.ctx, self.source)
+            file = next(file for file in source.files(pin, liar.ctx) if file.kind is Kind.FILE and file.size)
+            with source.read(pin, file, Span(0, file.size or 0), liar.ctx) as stream:
+                stream.readall()
+            pytest.fail("a file was read whole with a byte that it does not have")
+
+    @shows("hostile listing")
+    def test_a_million_entries_are_streamed(self, liar: Liar) -> None:
+        self.prepared(liar, "many")
+        source, pin = follow(liar.ref, liar.ctx, self.source)
+        before = liar.asked()
+        files = source.files(pin, liar.ctx)
+        assert len(list(islice(files, 2_000))) == 2_000
+        assert liar.asked() - before < 100, "the listing was read far ahead of what was asked for"
