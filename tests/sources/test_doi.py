@@ -95,7 +95,7 @@ def test_a_repository_that_cannot_be_read_is_named(repository: Repository) -> No
     body = {"responseCode": 1, "values": [{"index": 1, "type": "URL", "data": value}]}
     repository.server.otherwise = lambda request: reply(body)
     with pytest.raises(
-        ResolveError, match=r"leads to http://127.*/articles/9, a page that names no files for programs"
+        ResolveError, match=r"leads to http://127.*/9, a page that names no files"
     ):
         SOURCE.resolve(ref(repository, "doi:10.5072/x"), context())
 
