@@ -117,6 +117,15 @@ def follow(ref: Ref, ctx: Context, pick: Source | None = None) -> tuple[Source, 
     raise AssertionError(f"{ref} leads on and on")
 
 
+_TESTS = {
+    "fill": "test_ten_thousand_entries_are_listed",
+    "deny": "test_a_refusal_says_that_it_wants_a_credential",
+    "limit": "test_a_rate_limit_is_waited_for",
+    "cut": "test_a_body_that_breaks_off_is_an_error_and_may_be_read_on",
+}
+"""The test of each of ``Switches``."""
+
+
 class SourceContract:
     """Attributes say what the place, not the source, can't do."""
 
@@ -125,11 +134,20 @@ class SourceContract:
     """What answers: ``double``, or the name of a real server."""
     checks: ClassVar[str] = ""
     """The algorithm of the checksum that every listed file has; empty where the provider tells none."""
+    lacks: ClassVar[tuple[str, ...]] = ()
+    """Names of ``Switches`` that can't be had here: their tests are left out."""
     single: ClassVar[bool] = True
     ranges: ClassVar[bool] = True
     empty_folders: ClassVar[bool] = True
     odd_names: ClassVar[tuple[str, ...]] = ODD_NAMES
     realm: ClassVar[str] = PUBLIC
+
+    def __init_subclass__(cls) -> None:
+        without = [_TESTS[name] for name in cls.lacks]
+        without += [] if cls.checks else ["test_the_listing_tells_the_checksum_of_the_bytes"]
+        without += [] if cls.empty_folders else ["test_empty_folders_are_listed"]
+        for test in without:
+            setattr(cls, test, None)
 
     @pytest.fixture
     def place(self) -> Iterator[Place] | Place:
@@ -190,8 +208,6 @@ class SourceContract:
 
     @shows("empty folder")
     def test_empty_folders_are_listed(self, place: Place) -> None:
-        if not self.empty_folders:
-            pytest.skip(f"{self.source.name} has no empty folders")
         place.put("f", b"1")
         place.folder("d/empty")
         listed = self.listed(place)
@@ -304,8 +320,6 @@ class SourceContract:
 
     @shows("verify")
     def test_the_listing_tells_the_checksum_of_the_bytes(self, place: Place) -> None:
-        if not self.checks:
-            pytest.skip(f"{self.source.name} ({self.against}) tells no checksums")
         if not computable(self.checks):
             pytest.skip(f"{self.checks} needs a package that is not installed")
         place.put("f", BODY)
