@@ -42,7 +42,7 @@ def test_add(gotdata: Line, tmp_path: Path) -> None:
     gotdata("init", start=tmp_path)
     args = ["s3://bucket/cells/", "--name", "cells", "--to", "input/cells", "--as", "copy", "-o", "anonymous=true"]
     said = gotdata("add", *args, start=tmp_path)
-    assert said.out == "cells: s3://bucket/cells/ will appear at input/cells; next: `gotdata up cells`\n"
+    assert said.out == "cells: s3://bucket/cells/ (s3) will appear at input/cells; next: `gotdata up cells`\n"
     (cells,) = manifest.load(tmp_path / "gotdata.yml").data.values()
     assert (cells.name, cells.to, cells.as_) == ("cells", "input/cells", "copy")
     assert cells.refs[0].options == (("anonymous", "true"),)
@@ -54,6 +54,7 @@ def test_add_names_what_has_no_name(gotdata: Line, tmp_path: Path) -> None:
     assert gotdata("add", "https://example.org/x/matrix.h5", "--json", start=tmp_path).json == {
         "name": "matrix",
         "from": "https://example.org/x/matrix.h5",
+        "source": "http",
         "to": "data/matrix",
         "as": "auto",
     }

@@ -94,9 +94,7 @@ def test_a_repository_that_cannot_be_read_is_named(repository: Repository) -> No
     value = {"format": "string", "value": f"{repository.root}/articles/9"}
     body = {"responseCode": 1, "values": [{"index": 1, "type": "URL", "data": value}]}
     repository.server.otherwise = lambda request: reply(body)
-    with pytest.raises(
-        ResolveError, match=r"leads to http://127.*/9, a page that names no files"
-    ):
+    with pytest.raises(ResolveError, match=r"leads to http://127.*/9, a page that names no files"):
         SOURCE.resolve(ref(repository, "doi:10.5072/x"), context())
 
 

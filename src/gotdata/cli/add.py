@@ -11,6 +11,7 @@ from gotdata import manifest
 from gotdata.cli import verb, where
 from gotdata.cli.call import Call
 from gotdata.paths import redact
+from gotdata.sources import registry
 
 
 @verb.verb("add", exits=verb.LOCAL)
@@ -21,12 +22,14 @@ from gotdata.paths import redact
 @verb.options
 @verb.as_json
 def run(call: Call, reference: str, name: str, to: str, wish: str | None, options: where.Options) -> None:
-    """Comments and order of the file stay as they are. The place where the data will appear goes into .gitignore."""
+    """REF may be pasted from a page or a mail. Comments and order of the file stay as they are. The place where the
+    data will appear goes into .gitignore."""
     path = manifest.find(Path())
-    text = _from_root(reference, manifest.root_of(path))
+    text = _from_root(manifest.tidy(reference), manifest.root_of(path))
+    source = registry.pick(manifest.reference(text, dict(options))).name
     made = manifest.add(path, name, text, to, wish or "", dict(options))
-    said = {"name": made.name, "from": redact(made.refs[0].url), "to": made.to, "as": made.as_}
-    line = f"{made.name}: {said['from']} will appear at {made.to}; next: `gotdata up {made.name}`"
+    said = {"name": made.name, "from": redact(made.refs[0].url), "source": source, "to": made.to, "as": made.as_}
+    line = f"{made.name}: {said['from']} ({source}) will appear at {made.to}; next: `gotdata up {made.name}`"
     call.answer(said, [line])
 
 

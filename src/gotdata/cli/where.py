@@ -48,9 +48,9 @@ def named(call: Call, place: str, options: Options) -> Ref | None:
 
 def ref(text: str, options: Options) -> Ref:
     """A reference of the command line: a relative path is one of the working folder."""
-    from gotdata.manifest import reference  # brings the YAML reader, which `ls NAME --help` does without
+    from gotdata.manifest import reference, tidy  # brings the YAML reader, which `ls NAME --help` does without
 
-    found = reference(text, dict(options))
+    found = reference(tidy(text), dict(options))
     scheme, _, path = found.url.partition(":")
     if scheme != "file" or path.startswith("///"):
         return found

@@ -5,6 +5,7 @@ from gotdata.manifest.entry import Dataset, entry_digest_fields, read
 from gotdata.manifest.file import NAME, Manifest, at, exists, find, load, root_of
 from gotdata.manifest.files import select
 from gotdata.manifest.keys import schema
+from gotdata.manifest.pasted import tidy
 from gotdata.manifest.reference import reference
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "root_of",
     "schema",
     "select",
+    "tidy",
 ]
