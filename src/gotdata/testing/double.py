@@ -6,6 +6,7 @@ own client where there is one, so that it is held to something else than the sou
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -100,6 +101,21 @@ class Double:
 def reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
     return Reply(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
+
+
+def ranged(request: Request, body: bytes, headers: Mapping[str, str], cut: int | None = None) -> Reply:
+    """Bytes of a file, or the range of them that was asked for, where they come from the API itself. With ``cut`` the
+    connection ends after so many, though more were announced."""
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    start, stop = (int(match[1]), min(int(match[2] or len(body)) + 1, len(body))) if match else (0, len(body))
+    if match and start >= stop:
+        return Reply(416, {**headers, "Content-Range": f"bytes */{len(body)}"}, b"")
+    sent = {**headers, "Content-Length": str(stop - start)}
+    if match:
+        sent["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
+    if cut is not None:
+        sent["Connection"] = "close"
+    return Reply(206 if match else 200, sent, body[start:stop] if cut is None else body[start:stop][:cut])
 
 
 _WALLS = {

@@ -38,6 +38,8 @@ class Request:
 
 
 class Reply(NamedTuple):
+    """``headers`` may announce another ``Content-Length`` than the body has."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -313,7 +315,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(200, {"Content-Type": "text/html"}, _index_html(path, shown))
 
     def _say(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-        self._start(status, {**(headers or {}), "Content-Length": str(len(body))})
+        self._start(status, {"Content-Length": str(len(body)), **(headers or {})})
         if self.command != "HEAD":
             self.wfile.write(body)
 
