@@ -124,6 +124,7 @@ _TESTS = {
     "cut": "test_a_body_that_breaks_off_is_an_error_and_may_be_read_on",
 }
 """The test of each of ``Switches``."""
+_OF_ONE = ("test_one_file_is_listed_under_its_name", "test_what_is_not_there_is_a_resolve_error")
 
 
 class SourceContract:
@@ -148,6 +149,7 @@ class SourceContract:
         without = [_TESTS[name] for name in cls.lacks]
         without += [] if cls.checks else ["test_the_listing_tells_the_checksum_of_the_bytes"]
         without += [] if cls.empty_folders and cls.folders else ["test_empty_folders_are_listed"]
+        without += [] if cls.single else [*_OF_ONE]
         for test in without:
             setattr(cls, test, None)
 
@@ -220,8 +222,6 @@ class SourceContract:
         assert {path: file.kind for path, file in listed.items()} == {"f": Kind.FILE, "d/empty": Kind.DIR}
 
     def test_one_file_is_listed_under_its_name(self, place: Place) -> None:
-        if not self.single:
-            pytest.skip(f"{self.source.name} has no references to one file")
         path = self.named("d/one file.bin")
         place.put(path, BODY)
         place.put(self.named("d/other"), b"")
@@ -292,8 +292,6 @@ class SourceContract:
                 self.content(place, pin, file)
 
     def test_what_is_not_there_is_a_resolve_error(self, place: Place) -> None:
-        if not self.single:
-            pytest.skip(f"{self.source.name} has no references to one file")
         place.put("f", b"1")
         with pytest.raises(ResolveError):
             self.pin(place, place.one(self.named("no/such.file")))
