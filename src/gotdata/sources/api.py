@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from gotdata.context import Context
 from gotdata.credentials import parse
-from gotdata.errors import GotdataError, IntegrityError, SourceError
+from gotdata.errors import GotdataError, IntegrityError, NotFound, ResolveError, SourceError, SourceUnavailable
 from gotdata.model import Pin, RemoteFile, Span
 from gotdata.paths import redact
 from gotdata.sources.base import Powers
@@ -54,6 +55,20 @@ class Hosted:
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         return ""
+
+
+@contextmanager
+def naming(provider: str) -> Iterator[None]:
+    """Errors of the block say whom they are about: the engine's know the URL only."""
+    try:
+        yield
+    except (SourceError, ResolveError, NotFound) as error:
+        said = str(error)
+        if provider.lower() in said.lower():
+            raise
+        if isinstance(error, SourceUnavailable):
+            raise SourceUnavailable(f"{provider}: {said}", error.retry_after) from error
+        raise type(error)(f"{provider}: {said}") from error
 
 
 def below(url: str, home: str) -> bool:
