@@ -104,6 +104,17 @@ def pages(first: str, ask: Callable[[str], T], following: Callable[[T], tuple[in
             raise SourceError(f"{redact(first)}: its listing does not end: {len(seen)} pages, the last ones empty")
 
 
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    """Puts the provider's name before the message of what a question to it raises."""
+    try:
+        yield
+    except SourceUnavailable as error:
+        raise SourceUnavailable(f"{name}: {error}", error.retry_after) from error
+    except (SourceError, NotFound) as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
 def table(of: object, name: str = "") -> Mapping[str, Any]:
     """The object ``of``, or what it has under a name; empty where that is no object."""
     found = of.get(name) if name and isinstance(of, dict) else of
