@@ -67,7 +67,7 @@ class Http:
             if found := landing.recognise(url, ctx):
                 return Ref(found.url, ref.options)
             raise _web_page(url)
-        file = settle(url, _name(url, facts), facts, ctx)
+        file = settle(url, called(url, facts), facts, ctx)
         version = {"name": file.path, "size": str(file.size)}
         if file.version:
             version["version"] = file.version
@@ -117,8 +117,9 @@ class Http:
         return ""
 
 
-def settle(url: str, path: str, facts: Facts, ctx: Context) -> RemoteFile:
+def settle(url: str, path: str, facts: Facts, ctx: Context, home: str = "") -> RemoteFile:
     """A file of which everything is known: size is mandatory, so where its server does not say it, it is counted.
+    ``home`` as of ``Engine.get``.
 
     Raises:
         SourceError: it is a web page where a file was due, or too long to be counted.
@@ -130,7 +131,7 @@ def settle(url: str, path: str, facts: Facts, ctx: Context) -> RemoteFile:
         return file
     digest, size = hashlib.sha256(), 0
     piece = memoryview(bytearray(1 << 20))
-    with ctx.http.get(url, version=facts.version) as body:
+    with ctx.http.get(url, version=facts.version, home=home) as body:
         while count := body.readinto(piece):
             digest.update(piece[:count])
             size += count
@@ -151,9 +152,10 @@ def canonical(url: str) -> str:
     return parsed._replace(port=port, fragment=None, path=parsed.path or "/").url
 
 
-def _name(url: str, facts: Facts) -> str:
-    """The last component of the URL. One without a dot (``/download?id=3``) gives way to Content-Disposition, but not
-    to a hidden name: `gotdata get` into a home must not bring a start-up file that nobody named."""
+def called(url: str, facts: Facts) -> str:
+    """A file's name: the last component of its URL. One without a dot (``/download?id=3``) gives way to
+    Content-Disposition, but not to a hidden name: `gotdata get` into a home must not bring a start-up file that nobody
+    named."""
     named = unquote(posixpath.basename(_path(url)), errors="surrogateescape")
     return remote_path(facts.name if "." not in named and facts.name and facts.name[0] != "." else named)
 

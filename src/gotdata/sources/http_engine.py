@@ -12,7 +12,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version as installed
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -222,6 +224,14 @@ class Engine:
                 f"{redact(home)} names {redact(url)}, for which there is a credential of yours: "
                 "name that URL itself in gotdata.yml if it may be used"
             )
+
+    @cached_property
+    def anonymous(self) -> Engine:
+        """The same connections, and no credential for anything: to ask what strangers name."""
+        made = copy(self)
+        made._credentials = Credentials()
+        made._targets = {}  # of those remembered, some were told to who showed a key
+        return made
 
     def close(self) -> None:
         self._connections.close()
