@@ -314,7 +314,7 @@ def test_no_connection_is_tried_again_and_then_said(server: Server) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "words"),
     [
-        (401, AuthRequired, r"credentials\.toml or ~/\.netrc"),
+        (401, AuthRequired, r"`gotdata login http://127"),
         (403, AccessDenied, "Forbidden"),
         (404, NotFound, "not there; check the URL"),
         (410, NotFound, "not there any more"),

@@ -109,11 +109,10 @@ def _oauth(remote: Mapping[str, str], origin: str, source: str, token_url: str) 
     except (ValueError, KeyError, TypeError, AttributeError):
         return
     client, secret = remote.get("client_id", ""), remote.get("client_secret", "")
+    give: renew.Secret = renew.text(access)
     if refresh and client:
-        found = renew.Refreshed(prefixes[0], token_url, client, renew.text(secret), renew.text(refresh))
-        expiry, give = None, found
-    else:
-        give = renew.text(access)
+        give = renew.Refreshed(prefixes[0], token_url, client, renew.text(secret), renew.text(refresh))
+        expiry = None
     account = digest(refresh or access)
     for prefix in prefixes:
         yield Credential(

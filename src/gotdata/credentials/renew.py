@@ -160,17 +160,18 @@ def google(path: Path, prefix: str, scope: str) -> Secret:
     def read(post: Post) -> str:
         try:
             import google.auth
+            import urllib3
             from google.auth.exceptions import GoogleAuthError
-            from google.auth.transport.urllib3 import Request
+            from google.auth.transport import urllib3 as transport
         except ImportError:
             raise AuthRequired(f"{prefix}: {path} needs Google's library: pip install 'gotdata[google]'") from None
-        import urllib3
-
+        library: Any = google.auth
+        asking: Any = transport
         try:
             if not made:
-                made.append(google.auth.load_credentials_from_file(str(path), scopes=[scope])[0])
-            if not made[0].valid or made[0].expiry is None or made[0].expiry.timestamp() - time.time() < SPARE:
-                made[0].refresh(Request(urllib3.PoolManager()))
+                made.append(library.load_credentials_from_file(str(path), scopes=[scope])[0])
+            if not made[0].valid:  # it calls a token invalid some minutes before its end
+                made[0].refresh(asking.Request(urllib3.PoolManager()))
         except GoogleAuthError as error:
             raise AuthRequired(f"{prefix}: {path} gives no token: {redact(str(error))}") from None
         return str(made[0].token)

@@ -8,12 +8,12 @@ import configparser
 import json
 import netrc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gotdata.credentials import renew
-from gotdata.credentials.held import Credential, Sent, Unusable, basic, digest
+from gotdata.credentials.held import Credential, Post, Sent, Unusable, basic, digest
 from gotdata.credentials.providers import PROVIDERS
 from gotdata.credentials.rclone import remotes
 from gotdata.credentials.urls import place
@@ -190,11 +190,15 @@ def _google(environ: Mapping[str, str], config: Path) -> Found:
             yield Credential(
                 place(prefix),
                 f"cred:{digest(place(prefix), who)}",
-                live=lambda post, secret=secret: Sent((("Authorization", f"Bearer {secret(post)}"),)),
+                live=_bearer(secret),
                 origin=str(path),
                 account=who,
                 form="bearer",
             )
+
+
+def _bearer(secret: renew.Secret) -> Callable[[Post], Sent]:
+    return lambda post: Sent((("Authorization", f"Bearer {secret(post)}"),))
 
 
 def _text(path: Path) -> str:

@@ -13,6 +13,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
+from gotdata.credentials.urls import site, spelt
 from gotdata.errors import (
     AccessDenied,
     AuthRequired,
@@ -23,7 +24,7 @@ from gotdata.errors import (
     UpstreamChanged,
 )
 from gotdata.model import Checksum, Span
-from gotdata.paths import shown
+from gotdata.paths import redact, shown
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may pass: the same request is made again."""
@@ -179,21 +180,26 @@ def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def fault(status: int, headers: Mapping[str, str], where: str, credential: bool) -> GotdataError:
-    """The error that a status means. ``where`` is for people; ``credential`` says whether the request carried one."""
+def fault(status: int, headers: Mapping[str, str], asked: str, credential: bool = False, url: str = "") -> GotdataError:
+    """The error that a status means.
+
+    Args:
+        asked: the URL that was asked; ``url`` is the one that answered, where a redirect led there.
+        credential: whether the request carried one.
+    """
+    way = f" (by way of {site(url)})" if url and site(url) != site(asked) else ""
+    where = redact(asked) + way
+    login = f"`gotdata login {spelt(site(asked))}`"
     if status in PASSING:
         wait = retry_after(status, headers)
         when = f"asks to wait {wait:.0f} s" if wait else "try again later"
         return SourceUnavailable(f"{where} answered {status} ({_reason(status)}): {when}", wait)
+    if status == 401 and credential:
+        return AuthRequired(f"{where} answered 401: the credential for it was not taken; {login} puts in a new one")
     if status == 401:
-        held = (
-            "the credential for it was not taken" if credential else "it wants a credential, and there is none for it"
-        )
-        return AuthRequired(f"{where} answered 401: {held}; put one into credentials.toml or ~/.netrc")
+        return AuthRequired(f"{where} answered 401: it wants a credential, and there is none for it: {login}")
     if status in (403, 451):
-        held = (
-            "your credential does not give access" if credential else "if it wants a credential, see credentials.toml"
-        )
+        held = "your credential does not give access" if credential else f"if it wants a credential: {login}"
         return AccessDenied(f"{where} answered {status} ({_reason(status)}): {held}")
     if status in (404, 410):
         return NotFound(

@@ -49,14 +49,22 @@ class Connections:
         self._streams: dict[str, threading.BoundedSemaphore] = {}
 
     def send(
-        self, first: str, url: str, headers: dict[str, str], end: float, method: str = "GET", body: bytes | None = None
+        self,
+        first: str,
+        url: str,
+        headers: dict[str, str],
+        end: float,
+        method: str = "GET",
+        body: bytes | None = None,
+        query: str = "",
     ) -> Response:
+        """``query`` is a secret that the URL gets on the wire, and nowhere else."""
         release = self._stream(first, url, end)
         try:
             left = max(0.001, end - self._clock())
             raw: urllib3.BaseHTTPResponse = self._pool(url).urlopen(
                 method,
-                url,
+                f"{url}{'&' if '?' in url else '?'}{query}" if query else url,
                 body=body,
                 headers=headers,
                 redirect=False,

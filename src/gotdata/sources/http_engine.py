@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version as installed
 from typing import Any, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
-from gotdata.credentials import Credentials, parse, site
+from gotdata.credentials import PUBLIC, Credentials, parse, site
 from gotdata.errors import AuthRequired, GotdataError, NotFound, SourceError, SourceUnavailable
 from gotdata.model import Span
 from gotdata.paths import redact, secret
@@ -42,6 +42,7 @@ requests by the minute. Reads of bytes end within the setting ``timeout``."""
 TEXT_LIMIT = 64 << 20
 """Bytes of a listing page or an API's answer."""
 _AUTHORIZATION = "Authorization"
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _JSON = {"Content-Type": "application/json"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TARGET_SECONDS = 20.0
@@ -219,11 +220,31 @@ class Engine:
         return parsed(page)
 
     def _check_home(self, url: str, home: str) -> None:
-        if home and self._credentials.find(url) not in (None, self._credentials.find(home)):
+        if home and self._account(url) not in (PUBLIC, self._account(home)):
             raise AuthRequired(
                 f"{redact(home)} names {redact(url)}, for which there is a credential of yours: "
                 "name that URL itself in gotdata.yml if it may be used"
             )
+
+    def post_form(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """What an OAuth endpoint answers, a refusal's JSON too. The form holds secrets: no redirect is followed.
+
+        Raises:
+            SourceUnavailable, SourceError: it answered something else, or nothing.
+        """
+        sent = {"User-Agent": self._agent, "Accept": "application/json", **_FORM}
+        end = self._clock() + self._settings.timeout
+        with self._connections.send(url, url, sent, end, "POST", urlencode(form).encode()) as response:
+            status, text = response.status, _beginning(response)
+        if status in answer.PASSING:
+            raise answer.fault(status, response.headers, url)
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise SourceError(f"{redact(url)} answered {status} where a token was due")
+        return found if status == 200 or "error" in found else {"error": str(status)}
 
     @cached_property
     def anonymous(self) -> Engine:
@@ -235,6 +256,11 @@ class Engine:
 
     def close(self) -> None:
         self._connections.close()
+
+    def _account(self, url: str) -> str:
+        """The realm of the credential that a request would carry."""
+        found = self._credentials.find(url)
+        return found.realm if found else PUBLIC
 
     def _again(self, once: Callable[[float], T], patience: float) -> T:
         """What ``once`` returns, tried again while that may help and there is time. It is told when that ends."""
@@ -270,8 +296,8 @@ class Engine:
     def _hops(self, asked: _Asked, url: str, end: float) -> Response:
         first = asked.url
         for _ in range(HOPS):
-            sent, credential = self._headers(first, url, asked.headers)
-            response = self._connections.send(first, url, sent, end, asked.method, asked.body)
+            sent, query, credential = self._headers(first, url, asked.headers)
+            response = self._connections.send(first, url, sent, end, asked.method, asked.body, query)
             location = response.headers.get("Location")
             if response.status in asked.ok:
                 return response
@@ -295,8 +321,7 @@ class Engine:
             refusal = Refusal(url, response.status, response.headers, text, credential)
             if error := asked.explain(refusal):
                 return error
-        way = "" if site(url) == site(asked.url) else f" (by way of {site(url)})"
-        return answer.fault(response.status, response.headers, redact(asked.url) + way, credential)
+        return answer.fault(response.status, response.headers, asked.url, credential, url)
 
     @staticmethod
     def _target(url: str, location: str) -> str:
@@ -311,24 +336,28 @@ class Engine:
             raise SourceError(f"{redact(url)} redirects to {redact(target)}, without encryption: refused")
         return target
 
-    def _headers(self, first: str, url: str, headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
-        """What goes to ``url``, on the way from ``first``; and whether a credential is among it."""
+    def _headers(self, first: str, url: str, headers: Mapping[str, str]) -> tuple[dict[str, str], str, bool]:
+        """What goes to ``url``, on the way from ``first``: headers, a query that its URL gets, and whether a credential
+        is among them."""
         home = site(url) == site(first)
         sent = {"User-Agent": self._agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         sent |= {name: value for name, value in headers.items() if home or name.lower() in _TRAVELS}
         if _AUTHORIZATION in sent:
-            return sent, True
+            return sent, "", True
         if not home and secret(url):
-            return sent, False
+            return sent, "", False
         credential = self._credentials.find(url)
-        if credential != self._credentials.find(first):
+        if self._account(url) != self._account(first):
             if credential is not None:
                 raise AuthRequired(
                     f"{redact(first)} redirects to {redact(url)}, for which there is a credential of yours: "
                     "name that URL itself in gotdata.yml if it may be used"
                 )
-            return sent, False
-        return sent | dict(credential.headers if credential else ()), credential is not None
+            return sent, "", False
+        if credential is None:
+            return sent, "", False
+        more = credential.sent(self.post_form)
+        return sent | dict(more.headers), more.query, True
 
     def _known_target(self, url: str) -> str:
         with self._lock:
