@@ -4,9 +4,11 @@ end."""
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import urljoin
 
 from gotdata.context import Context
 from gotdata.credentials import parse
@@ -15,6 +17,7 @@ from gotdata.model import Pin, RemoteFile, Span
 from gotdata.paths import redact
 from gotdata.sources.base import Powers
 from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_page import Page
 
 T = TypeVar("T")
 
@@ -113,6 +116,12 @@ def told(name: str) -> Iterator[None]:
         raise SourceUnavailable(f"{name}: {error}", error.retry_after) from error
     except (SourceError, NotFound) as error:
         raise type(error)(f"{name}: {error}") from error
+
+
+def next_link(page: Page) -> str:
+    """The page after one, as its ``Link`` header names it (RFC 8288), absolute; empty where it names none."""
+    found = re.search(r'<([^<>]*)>[^,<]*;\s*rel="?next\b', page.headers.get("Link", ""))
+    return urljoin(page.url, found[1]) if found else ""
 
 
 def table(of: object, name: str = "") -> Mapping[str, Any]:

@@ -15,9 +15,13 @@ from gotdata.paths import redact
 from gotdata.sources.base import Source
 
 OWN: Mapping[str, str] = {
+    "archive": "gotdata.sources.archive:Archive",
     "doi": "gotdata.sources.doi:Doi",
     "invenio": "gotdata.sources.invenio:Invenio",
+    "dropbox": "gotdata.sources.dropbox:Dropbox",
     "s3": "gotdata.sources.s3:S3",
+    "gcs": "gotdata.sources.gcs:Gcs",
+    "huggingface": "gotdata.sources.huggingface:HuggingFace",
     "file": "gotdata.sources.file:File",
     "http": "gotdata.sources.http:Http",
 }
