@@ -40,6 +40,7 @@ TIERS = (
         "history",
         "verifying",
         "hint",
+        "login",
         "choice",
         "running",
         "doctor",

@@ -171,3 +171,17 @@ class Judged:
     allowed: bool
     why: str
     grant: Allowed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A credential, without its secret. ``prefix`` is what it is for, ``kind`` how it is sent (``bearer``, ``basic``, a
+    header's name, …), ``origin`` where it was found, ``until`` when it ends (RFC 3339, UTC; empty: not known, or
+    renewed), ``problem`` why it is of no use; each may be empty."""
+
+    prefix: str
+    account: str
+    kind: str
+    origin: str
+    until: str
+    problem: str

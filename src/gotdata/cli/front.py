@@ -26,6 +26,7 @@ VERBS = {
     "get": "Download a reference: parallel, resumed, verified.",
     "verify": "Read what is here again, against the lock.",
     "cache": "Look after the store of this machine.",
+    "login": "Store a credential, or say what is known.",
     "sources": "Say what this install can read.",
     "doctor": "Find out what this machine can do, by doing it.",
     "policy": "Say what the operator's rules allow.",

@@ -52,6 +52,11 @@ def read(environ: Mapping[str, str], keep: Callable[[Path, str, str], None]) -> 
             yield from _Reading(one, prefix, environ, keep).made(entry)
 
 
+def made(path: Path, prefix: str, entry: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Credential]:
+    """What an entry would be. Raises ManifestError: as ``read``."""
+    return _Reading(path, prefix, environ, lambda path, prefix, token: None).made(dict(entry))
+
+
 def entries(path: Path, named: bool) -> dict[str, Any]:
     try:
         # A file that was named may be a mounted secret, whose mode its mounter decides.
