@@ -4,6 +4,7 @@ that it knows no source."""
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +40,22 @@ class Origin(Protocol):
 
     def open(self, span: Span) -> io.RawIOBase:
         """As ``Source.read``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An ``Origin`` made of its parts; ``start`` is its ``open``."""
+
+    url: str
+    version: str
+    checks: tuple[Checksum, ...]
+    realm: str
+    ranges: bool
+    local: str
+    start: Callable[[Span], io.RawIOBase]
+
+    def open(self, span: Span) -> io.RawIOBase:
+        return self.start(span)
 
 
 @dataclass(frozen=True, slots=True)

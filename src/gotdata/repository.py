@@ -21,7 +21,7 @@ from gotdata import lock as locks
 from gotdata import manifest as manifests
 from gotdata import settings
 from gotdata.deliver.base import state_folder
-from gotdata.errors import GotdataError, IntegrityError, ManifestError, NotFound, ResolveError, SourceError
+from gotdata.errors import GotdataError, IntegrityError, ManifestError, NotFound, SourceError
 from gotdata.lock_texts import FOLDER, Texts
 from gotdata.manifest import Dataset, Manifest
 from gotdata.manifest.reference import folder_of
@@ -142,10 +142,6 @@ class Repository:
 
     def _capture(self, dataset: Dataset, work: Path) -> tuple[tuple[Pin, ...], Draft]:
         """What the references of an entry hold now, its pins as every machine has them."""
-        if dataset.unpack:
-            raise ResolveError(
-                f"{dataset.name}: archives can't be unpacked yet; remove `unpack: true` to have them as files"
-            )
         try:
             pins, draft = self.bench.capture([self._rooted(ref) for ref in dataset.refs], dataset.files, work)
         except GotdataError as error:

@@ -23,7 +23,8 @@ def in_order(rows: Iterable[Row], table: Path) -> Iterator[Row]:
         table: a path where nothing is; the file that works there is removed at the end.
     """
     try:
-        with closing(sqlite3.connect(table, isolation_level=None)) as db:
+        # An iterator that is left may be collected in any thread.
+        with closing(sqlite3.connect(table, isolation_level=None, check_same_thread=False)) as db:
             # Whatever is lost in a crash is made anew.
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")

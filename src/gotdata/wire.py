@@ -87,9 +87,9 @@ class Workbench(Bench):
 
     def hosts(self, pins: Sequence[Pin]) -> tuple[str, ...]:
         """Who would be asked for the bytes of these pins; empty where they all lie on this machine."""
-        away = [pin for pin in pins if pin.source != "file" and not here(pin.ref.url, self.settings, self.ctx.reach)]
+        away = [pin for pin in pins if _asks(pin) != "file" and not here(pin.ref.url, self.settings, self.ctx.reach)]
         # An endpoint is S3's word: beside another reference it would only hide where that leads.
-        endpoints = [pin.ref.option("endpoint") if pin.source == "s3" else "" for pin in away]
+        endpoints = [pin.ref.option("endpoint") if _asks(pin) == "s3" else "" for pin in away]
         places = [endpoint or pin.ref.url for pin, endpoint in zip(away, endpoints, strict=True)]
         return tuple(dict.fromkeys(map(host, places)))
 
@@ -102,6 +102,11 @@ class Workbench(Bench):
             except SourceError:
                 found.append(Known(name, (), registry.remedy(name)))
         return found
+
+
+def _asks(pin: Pin) -> str:
+    """The source that asks for the bytes: of an archive, the one that it comes from."""
+    return pin.version.get("source", "") if pin.source == "archive" else pin.source
 
 
 def host(place: str) -> str:

@@ -3,10 +3,9 @@ waits, so nothing that only a command uses is imported here."""
 
 from __future__ import annotations
 
-import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +15,8 @@ import msgspec
 from gotdata import credentials, settings
 from gotdata.context import Context
 from gotdata.errors import PolicyError
-from gotdata.model import Checksum, Pin, RemoteFile, Span
-from gotdata.origin import Origin
+from gotdata.model import Pin, RemoteFile
+from gotdata.origin import Bound, Origin, Wanted
 from gotdata.reach import ANYWHERE, Reach
 from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
@@ -26,6 +25,7 @@ from gotdata.sources import registry
 from gotdata.sources.base import Source
 from gotdata.sources.file import admitted, here
 from gotdata.sources.http_engine import Engine
+from gotdata.store.base import Held
 from gotdata.store.reader import Reader
 from gotdata.store.store import Store
 from gotdata.tree.locked import LockedTree, Mirror
@@ -33,20 +33,18 @@ from gotdata.tree.locked import LockedTree, Mirror
 _ANYWHERE = msgspec.to_builtins(ANYWHERE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
-    """A source, one mirror and one file: an ``Origin``."""
+class _Cache:
+    """As ``context.Cache``. Its reader is one of its own: who waits for a file to be unpacked holds a thread of the
+    other."""
 
-    url: str
-    version: str
-    checks: tuple[Checksum, ...]
-    realm: str
-    ranges: bool
-    local: str
-    start: Callable[[Span], io.RawIOBase]
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
 
-    def open(self, span: Span) -> io.RawIOBase:
-        return self.start(span)
+    def whole(self, wanted: Wanted) -> Held:
+        return self._bench.archives.whole(wanted)
+
+    def peek(self, wanted: Wanted) -> Held | None:
+        return self._bench.store.peek(wanted)
 
 
 class Moved:
@@ -68,7 +66,7 @@ class Bench:
     """What every process shares. Parts are made when they are first used; ``close`` ends their threads."""
 
     def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
+        self.ctx = replace(ctx, cache=_Cache(self))
 
     @classmethod
     def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent, reach: Reach = ANYWHERE) -> Self:
@@ -90,8 +88,9 @@ class Bench:
         self.close()
 
     def close(self) -> None:
-        if "reader" in self.__dict__:
-            self.reader.close()
+        for reader in ("reader", "archives"):
+            if reader in self.__dict__:
+                self.__dict__[reader].close()
         self.ctx.http.close()
 
     @property
@@ -106,6 +105,10 @@ class Bench:
     def reader(self) -> Reader:
         return Reader(self.store, self.settings, self.ctx.reporter, self.ctx.clock)
 
+    @cached_property
+    def archives(self) -> Reader:
+        return Reader(self.store, self.settings, self.ctx.reporter, self.ctx.clock)
+
     def source(self, pin: Pin) -> Source:
         return registry.source(pin.source)
 
@@ -118,11 +121,12 @@ class Bench:
 
 
 def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
-    lies_here = here(pin.ref.url, ctx.settings, ctx.reach)
+    # Where an archive lies, its members don't.
+    lies_here = here(pin.ref.url, ctx.settings, ctx.reach) if source.powers.placed else None
 
     def origin(file: RemoteFile) -> Origin:
         local = str(lies_here / file.path) if lies_here else source.local(pin, file)
-        return _Bound(
+        return Bound(
             source.url(pin, file),
             file.version,
             file.checks,

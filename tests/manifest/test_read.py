@@ -56,7 +56,7 @@ data:
       cell
     x-note: mine
 """
-    ref = Ref("doi:10.5281/zenodo.1234567", (("version", "1.10"),))
+    ref = Ref("doi:10.5281/zenodo.1234567", (("unpack", "true"), ("version", "1.10")))
     files = ("counts/**", "!**/*.bam")
     expected = Dataset("cells", (ref,), "in/cells", files, "copy", "1.10", True, "counts per cell", 5)
     assert manifest.read(text) == {"cells": expected}
@@ -321,7 +321,7 @@ def test_the_digest_covers_what_decides_the_content_and_nothing_else() -> None:
     assert manifest.entry_digest_fields(same) == manifest.entry_digest_fields(plain)
     full = entry("from: {url: s3://b/k, region: r}\nversion: 1.10\nfiles: '*.csv'\nunpack: true")
     assert manifest.entry_digest_fields(full) == {
-        "from": [{"url": "s3://b/k", "region": "r", "version": "1.10"}],
+        "from": [{"url": "s3://b/k", "region": "r", "unpack": "true", "version": "1.10"}],
         "files": ["*.csv"],
         "version": "1.10",
         "unpack": True,

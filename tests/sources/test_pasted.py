@@ -32,8 +32,9 @@ def test_what_people_paste_finds_its_source(text: str, source: str) -> None:
     assert registry.pick(reference(tidy(text))).name == source
 
 
-@pytest.mark.parametrize("name", list(registry.OWN))
+@pytest.mark.parametrize("name", [name for name in registry.OWN if name != "archive"])
 def test_every_source_has_three_references_that_people_paste(name: str) -> None:
+    """But for archives, which are asked for by ``unpack: true``."""
     assert sum(source == name for _, source in pasted()) >= 3
 
 

@@ -19,7 +19,7 @@ class Dataset:
 
     Attributes:
         refs: mirrors of the same content, in the order in which they are tried; each carries the entry's ``version``
-            among its options, unless it has its own.
+            and ``unpack`` among its options, unless it has its own.
         to: relative to the root, joined by ``/``.
         files: patterns, see ``select``. Empty: all.
         version: as written, or empty.
@@ -95,13 +95,15 @@ def _entry(reading: Reading, name: Scalar, node: Node) -> tuple[Node, Dataset]:
         reading.wrong(name, "it does not say where it comes from: 'from:' is missing")
     with reading.at(place):
         values["to"] = target_path(values.get("to", dataset.to))
-    if version := values.get("version"):
-        values["refs"] = tuple(_at_version(ref, version) for ref in values.get("refs", ()))
+    for option in ("version", "unpack"):
+        if said := values.get(option):
+            text = "true" if said is True else said
+            values["refs"] = tuple(_with(ref, option, text) for ref in values.get("refs", ()))
     return place, replace(dataset, **values)
 
 
-def _at_version(ref: Ref, version: str) -> Ref:
-    return replace(ref, options=tuple(sorted({"version": version, **dict(ref.options)}.items())))
+def _with(ref: Ref, option: str, value: str) -> Ref:
+    return replace(ref, options=tuple(sorted({option: value, **dict(ref.options)}.items())))
 
 
 def _check_targets(reading: Reading, entries: dict[str, tuple[Node, Dataset]]) -> None:

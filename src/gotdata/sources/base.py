@@ -20,6 +20,8 @@ class Powers:
     """It can read a part of a file. False: every read is of the whole file, from its start."""
     versions: bool = False
     """An older version stays readable after upstream changed."""
+    placed: bool = True
+    """A file of a pin lies at its path below the pin's reference: not so in an archive."""
     local: bool = False
     """``at`` is a path of this machine (see ``Source.local``)."""
 

@@ -19,6 +19,7 @@ OWN: Mapping[str, str] = {
     "doi": "gotdata.sources.doi:Doi",
     "invenio": "gotdata.sources.invenio:Invenio",
     "dropbox": "gotdata.sources.dropbox:Dropbox",
+    "ckan": "gotdata.sources.ckan:Ckan",
     "s3": "gotdata.sources.s3:S3",
     "gcs": "gotdata.sources.gcs:Gcs",
     "huggingface": "gotdata.sources.huggingface:HuggingFace",
