@@ -21,7 +21,7 @@ from gotdata.sources import registry
 from gotdata.sources.base import Source
 from gotdata.sources.http import called, settle
 
-_NEVER = ("file", "http", "croissant", "datapackage", "rocrate", "signposting", "schemaorg", "archive")
+_NEVER = ("file", "http", "croissant", "datapackage", "rocrate", "signposting", "schemaorg", "archive", "ckan")
 """Sources that are no way to one file: plain HTTP reads it, and a list named by a list is a file of that."""
 _PLAIN = ("", "etag:", "mtime:")
 """What a version of plain HTTP begins with."""
