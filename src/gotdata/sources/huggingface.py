@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from gotdata.context import Context
-from gotdata.errors import AccessDenied, AuthRequired, GotdataError, NotFound, ResolveError, SourceError
-from gotdata.errors import SourceUnavailable as Unavailable
+from gotdata.errors import (
+    AccessDenied,
+    AuthRequired,
+    GotdataError,
+    NotFound,
+    ResolveError,
+    SourceError,
+    SourceUnavailable,
+)
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile
 from gotdata.paths import redact, shown
 from gotdata.sources.api import Hosted, naming, next_link, pages, rows, table, whole, words
@@ -25,9 +32,9 @@ HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _KINDS = ("datasets", "spaces", "models")
 _VERBS = ("tree", "blob", "resolve", "raw", "commit")
 _NAME = re.compile(r"(?!\.+$)[\w.-]+")
-_PAGES = frozenset(
-    "api blog buckets chat collections docs enterprise inference join jobs learn login models new organizations papers "
-    "posts pricing privacy search settings storage tasks terms-of-service welcome".split()
+_PAGES = re.compile(
+    "api|blog|buckets|chat|collections|docs|enterprise|inference|jobs|join|learn|login|models|new|organizations|papers"
+    "|posts|pricing|privacy|search|settings|storage|tasks|terms-of-service|welcome"
 )
 """First words of addresses that no model's name begins with."""
 
@@ -106,7 +113,7 @@ class HuggingFace(Hosted):
         if refusal.status == 429:
             reset = re.search(r"\bt=(\d{1,6})\b", refusal.headers.get("RateLimit", ""))
             wait = float(reset[1]) if reset else None
-            return Unavailable(f"{url}: {TITLE} was asked too often; a token has a higher limit: {_LOGIN}", wait)
+            return SourceUnavailable(f"{url}: {TITLE} was asked too often; a token has a higher limit: {_LOGIN}", wait)
         if code == "GatedRepo":
             kind = AccessDenied if refusal.credential else AuthRequired
             return kind(f"{url} is gated: ask for access on its page at {TITLE}, then {_LOGIN}")
@@ -160,7 +167,7 @@ def _place(url: str) -> _Place | None:
     root = "https://huggingface.co" if parts.hostname in HOSTS else root
     names = [name for name in parts.path.split("/") if name]
     kind = names.pop(0) if names and names[0] in _KINDS[:2] else "models"
-    if not names or (kind == "models" and names[0] in _PAGES):
+    if not names or (kind == "models" and _PAGES.fullmatch(names[0])):
         return None
     verb = next((at for at in (1, 2) if at < len(names) and names[at] in _VERBS), 0)
     rest_of = names[verb + 1 :] if verb else []
@@ -223,7 +230,7 @@ def _file(place: _Place, commit: str, entry: dict[str, Any]) -> RemoteFile:
     return RemoteFile(path, size, at=at, version=f"id:{oid}" if oid else "", checks=checks)
 
 
-def _citation(place: _Place, info: dict[str, Any]) -> Citation:
+def _citation(place: _Place, info: Mapping[str, Any]) -> Citation:
     card = table(info, "cardData")
     tags = [tag for tag in info.get("tags") or [] if isinstance(tag, str)]
     doi = next((tag.removeprefix("doi:").lower() for tag in tags if tag.startswith("doi:")), "")
