@@ -14,7 +14,7 @@ PACKAGES := nginx-light apache2-bin fuse3 attr dosfstools git openssl zstd docke
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test test-full check format bench debian
+.PHONY: help run test test-full conformance live check format bench debian
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,12 @@ test: .venv/test debian  ## every test that fits in 20 minutes on two cores; wha
 
 test-full: .venv/test debian  ## the same with long campaigns: thousands of examples for each property
 	$(BIN)/pytest $(TESTS) --hypothesis-profile campaign --timeout 3600
+
+conformance: .venv/test debian  ## write the table of docs/sources/index.md: what each source was shown to do
+	$(BIN)/pytest $(wildcard tests/sources tests/clients tests/e2e/*contract* tests/e2e/*real*) -n 2 --dist loadfile --write-table
+
+live: .venv/test  ## with the internet: one public file of each provider, and what differs from what the tests believe
+	GOTDATA_LIVE=1 $(BIN)/pytest tests/live
 
 check: .venv/test  ## ruff, mypy for each platform, the import rule, the rules of the documents
 	$(BIN)/ruff check .

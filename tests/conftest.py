@@ -11,11 +11,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from gotdata.testing.conformance import Table
 from tests.e2e import engine as engines
 
 hypothesis.settings.register_profile("gotdata", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("campaign", deadline=None, print_blob=True, max_examples=5_000)
 hypothesis.settings.load_profile("gotdata")
+
+collect_ignore = [] if os.environ.get("GOTDATA_LIVE") else ["live"]
+"""What asks the real providers: `make live`."""
 
 _PEOPLES_OWN = ("GOTDATA_", "AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -68,6 +72,63 @@ def drivers() -> Iterator[None]:
     """As ``engines.drivers``, for all tests of a module: that have drivers, or whose engine must meet none."""
     with engines.drivers():
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", action="store_true", help="write the conformance table that this run shows")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Conformance(config))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Notes what a test of a contract suite shows, where it may run beside others."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if isinstance(item, pytest.Function):
+        if item.cls and (columns := getattr(item.function, "shows", ())):
+            report.user_properties.append(("shows", (item.cls.source.name, item.cls.against, columns)))
+        if client := getattr(item.module, "CLIENT", None):
+            report.user_properties.append(("client", client))
+
+
+class Conformance:
+    """Makes the conformance table of what the tests showed, or holds the page to it."""
+
+    page = Path(__file__).parents[1] / "docs" / "sources" / "index.md"
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config, self.table = config, Table()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped or (report.when != "call" and report.passed):
+            return
+        for kind, value in report.user_properties:
+            if kind == "shows":
+                source, against, columns = value  # type: ignore[misc]
+                self.table.note(source, against, tuple(columns), report.passed)
+            elif kind == "client" and report.passed:
+                source, package = value  # type: ignore[misc]
+                self.table.clients[source].add(package)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.config.option.write_table:
+            self.page.write_text(self.table.written(self.page.read_text("utf-8")), "utf-8")
+        elif self._broken() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if broken := self._broken():
+            terminalreporter.section("docs/sources/index.md says otherwise: `make conformance` writes it anew")
+            terminalreporter.write_line("\n".join(broken))
+
+    def _broken(self) -> list[str]:
+        """Of a run of all tests."""
+        whole = self.config.args == ["tests"] and not self.config.option.keyword
+        return self.table.broken(self.page.read_text("utf-8")) if whole else []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

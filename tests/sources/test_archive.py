@@ -20,6 +20,7 @@ from gotdata.context import Context
 from gotdata.errors import IntegrityError, NoRanges, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources.archive import Archive
+from gotdata.testing.conformance import shows
 from gotdata.testing.hostile_contract import HostileContract
 from gotdata.testing.server import Server
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context, follow
@@ -177,6 +178,7 @@ class TestPackedTar(_ArchiveContract):
         yield place
         place.close()
 
+    @shows("range")
     def test_any_range_is_exact(self, place: Place) -> None:
         """In one store, as every range of the contract's would be unpacked anew."""
         place.put("a", b"1")
@@ -225,6 +227,7 @@ def larger(archive: bytes, name: str, size: int) -> bytes:
 
 class TestForgedArchives(HostileContract):
     source = SOURCE
+    against = "zip"
     told = "x.zip"
     lies = ("sizes", "names", "twins")
 

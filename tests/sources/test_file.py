@@ -47,6 +47,8 @@ class Folder:
 
 class TestFile(SourceContract):
     source = SOURCE
+    against = "this machine"
+    lacks = ("fill", "deny", "limit", "cut")
     odd_names = (*ODD_NAMES, "line\nbreak", "not-utf8-\udcff")
 
     @pytest.fixture
