@@ -54,7 +54,7 @@ def _edit(path: Path, prefix: str, fresh: list[str], entry: dict[str, Any] | Non
 
 def _replaced(text: str, prefix: str, fresh: list[str]) -> str:
     """An entry's own lines of comment stay where it is replaced, and go with it."""
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() knows more ends of lines than TOML
     start = next((at for at, line in enumerate(lines) if _header(line) == prefix), None)
     if start is None:
         gap = [""] if lines and lines[-1].strip() and fresh else []

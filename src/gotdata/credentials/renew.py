@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -153,26 +154,34 @@ def granted(found: Mapping[str, Any], url: str) -> tuple[str, float]:
     return token, time.time() + lasts
 
 
-def google(path: Path, prefix: str, scope: str) -> Secret:
-    """What Google's own libraries make of a file of application default credentials."""
+GOOGLE = {
+    "service_account": ("google.oauth2.service_account", "from_service_account_file"),
+    "authorized_user": ("google.oauth2.credentials", "from_authorized_user_file"),
+}
+"""Kinds of application default credentials, and what of Google's library reads them."""
+
+
+def google(path: Path, prefix: str, kind: str, scope: str) -> Secret:
+    """What Google's own library makes of a file. The scope of a person's was decided when they logged in."""
     made: list[Any] = []
 
     def read(post: Post) -> str:
         try:
-            import google.auth
             import urllib3
             from google.auth.exceptions import GoogleAuthError
             from google.auth.transport import urllib3 as transport
+
+            module, method = GOOGLE[kind]
+            load: Any = getattr(import_module(module).Credentials, method)
         except ImportError:
             raise AuthRequired(f"{prefix}: {path} needs Google's library: pip install 'gotdata[google]'") from None
-        library: Any = google.auth
         asking: Any = transport
         try:
             if not made:
-                made.append(library.load_credentials_from_file(str(path), scopes=[scope])[0])
+                made.append(load(str(path), **({"scopes": [scope]} if kind == "service_account" else {})))
             if not made[0].valid:  # it calls a token invalid some minutes before its end
                 made[0].refresh(asking.Request(urllib3.PoolManager()))
-        except GoogleAuthError as error:
+        except (GoogleAuthError, ValueError) as error:
             raise AuthRequired(f"{prefix}: {path} gives no token: {redact(str(error))}") from None
         return str(made[0].token)
 

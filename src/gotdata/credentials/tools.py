@@ -18,6 +18,7 @@ from gotdata.credentials.providers import PROVIDERS
 from gotdata.credentials.rclone import remotes
 from gotdata.credentials.urls import place
 from gotdata.errors import ManifestError
+from gotdata.paths import shown
 
 Found = Iterator[Credential | Unusable]
 _LONGEST = 1 << 20
@@ -177,16 +178,20 @@ def _google(environ: Mapping[str, str], config: Path) -> Found:
     )
     try:
         said = json.loads(_text(path))
-        who = str(said.get("client_email") or said.get("account") or said.get("client_id") or said["type"])
-    except (ValueError, AttributeError, KeyError):
+        kind = str(said["type"])
+        who = str(said.get("client_email") or said.get("account") or said.get("client_id") or kind)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return
+    if kind not in renew.GOOGLE:
+        yield Unusable(PROVIDERS["gcs"].prefixes[0], str(path), f"is of the kind {shown(kind)}, which is not read")
         return
     for source in ("gcs", "gdrive"):
         flow = PROVIDERS[source].flow
         assert flow is not None, source
-        if source == "gdrive" and said.get("type") == "authorized_user":
+        if source == "gdrive" and kind == "authorized_user":
             continue  # what a person's `gcloud` has is not for their Drive
         for prefix in PROVIDERS[source].prefixes:
-            secret = renew.google(path, prefix, flow.scope)
+            secret = renew.google(path, prefix, kind, flow.scope)
             yield Credential(
                 place(prefix),
                 f"cred:{digest(place(prefix), who)}",
