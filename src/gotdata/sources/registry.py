@@ -17,11 +17,13 @@ from gotdata.sources.base import Source
 OWN: Mapping[str, str] = {
     "archive": "gotdata.sources.archive:Archive",
     "doi": "gotdata.sources.doi:Doi",
+    "dataverse": "gotdata.sources.dataverse:Dataverse",
     "invenio": "gotdata.sources.invenio:Invenio",
     "dropbox": "gotdata.sources.dropbox:Dropbox",
     "ckan": "gotdata.sources.ckan:Ckan",
     "s3": "gotdata.sources.s3:S3",
     "gcs": "gotdata.sources.gcs:Gcs",
+    "azure": "gotdata.sources.azure:Azure",
     "huggingface": "gotdata.sources.huggingface:HuggingFace",
     "file": "gotdata.sources.file:File",
     "http": "gotdata.sources.http:Http",
