@@ -32,7 +32,7 @@ class Talk:
     post: Post
     tell: Callable[[str], None]
     ask: Callable[[str], str]
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds)
     clock: Callable[[], float] = time.monotonic
 
 

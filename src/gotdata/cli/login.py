@@ -54,13 +54,15 @@ def run(
         call.answer({"removed": gone}, [f"{gone}: removed"])
         return
     entries = _entries(where, with_token, user, client, no_check, settings.load(call.flags))
-    stored = [
-        (prefix, login.keep(prefix, entry, keyring), entry.get("account", "")) for prefix, entry in entries.items()
+    said = [
+        {"prefix": prefix, "account": entry.get("account", ""), "stored": login.keep(prefix, entry, keyring)}
+        for prefix, entry in entries.items()
     ]
-    said = [{"prefix": prefix, "account": account, "stored": place} for prefix, place, account in stored]
-    call.answer(
-        said, (f"{prefix}: stored in {place}{account and f' for {account}'}" for prefix, place, account in stored)
-    )
+    call.answer(said, (_line(**one) for one in said))
+
+
+def _line(prefix: str, account: str, stored: str) -> str:
+    return f"{prefix}: stored in {stored}{f' for {account}' if account else ''}"
 
 
 def _entries(

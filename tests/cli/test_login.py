@@ -1,0 +1,379 @@
+"""``gotdata login``: asks, has it checked, stores it, lists it and forgets it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import stat
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import click
+import pytest
+
+from gotdata.credentials import providers
+from gotdata.testing.server import Reply, Request, Server
+from tests.cli.fakes import Line, Said
+
+TOKEN = "s3cr3t-token"
+
+
+def says(value: object, status: int = 200) -> Reply:
+    return Reply(status, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+
+class Dataverse:
+    """Knows who asks, by the header that Dataverse wants."""
+
+    def __call__(self, request: Request) -> Reply | None:
+        known = request.headers.get("x-dataverse-key") == TOKEN
+        match request.path:
+            case "/api/info/version":
+                return says({"status": "OK", "data": {"version": "6.4"}})
+            case "/api/users/:me" if known:
+                return says({"status": "OK", "data": {"identifier": "@me"}})
+            case "/api/users/token" if known:
+                return says({"status": "OK", "data": {"message": f"Token {TOKEN} expires on 2999-01-02 03:04:05.678"}})
+        return says({"status": "ERROR"}, 401)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(index="") as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("HF_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "GOTDATA_CREDENTIALS", "XDG_CONFIG_HOME", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "settings.toml").touch()
+    monkeypatch.setenv("GOTDATA_SETTINGS", str(tmp_path / "settings.toml"))
+    monkeypatch.setenv("GOTDATA_STORE", str(tmp_path / "store"))
+    return tmp_path
+
+
+def stored(home: Path) -> dict[str, Any]:
+    path = home / "credentials.toml"
+    return tomllib.loads(path.read_text()) if path.exists() else {}
+
+
+def piped(gotdata: Line, monkeypatch: pytest.MonkeyPatch, text: str, *words: str) -> Said:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    said = gotdata("login", *words)
+    assert TOKEN not in said.out + said.err
+    return said
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Somebody at a terminal, who answers each question with the token. What they were asked, and whether it was
+    hidden."""
+    asked: list[tuple[str, bool]] = []
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def prompt(text: str, hide_input: bool = False, **_: object) -> str:
+        asked.append((text, hide_input))
+        return TOKEN if hide_input else "me"
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(click, "prompt", prompt)
+    return asked
+
+
+def test_an_installation_is_known_by_its_answer_and_its_token_is_checked(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]]
+) -> None:
+    server.otherwise = Dataverse()
+    said = gotdata("login", f"{server.url}dataset.xhtml?persistentId=doi:10.5072/X")
+    assert said.code == 0, said.err
+    assert TOKEN not in said.out + said.err
+    ((asked, hidden),) = person
+    assert hidden
+    assert f"made at {server.url}dataverseuser.xhtml" in asked
+    entry = stored(home)[server.url]
+    assert (entry["source"], entry["token"], entry["account"]) == ("dataverse", TOKEN, "@me")
+    assert entry["expires"].year == 2999
+    assert stat.S_IMODE((home / "credentials.toml").stat().st_mode) == 0o600
+
+
+def test_a_token_that_is_not_taken_is_not_stored(
+    gotdata: Line, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.otherwise = Dataverse()
+    said = piped(gotdata, monkeypatch, "wrong\n", server.url, "--with-token")
+    assert said.code == 5
+    assert "was not taken" in said.err
+    assert not stored(home)
+    assert piped(gotdata, monkeypatch, "wrong\n", server.url, "--with-token", "--no-check").code == 0
+    assert stored(home)
+
+
+def test_a_token_comes_from_a_pipe_only_when_that_is_said(
+    gotdata: Line, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.otherwise = Dataverse()
+    said = piped(gotdata, monkeypatch, f"{TOKEN}\n", server.url)
+    assert said.code == 2
+    assert "--with-token" in said.err
+    said = piped(gotdata, monkeypatch, f"{TOKEN}\n", server.url, "--with-token", "--json")
+    assert said.json == [{"prefix": server.url, "account": "@me", "stored": str(home / "credentials.toml")}]
+
+
+def test_a_place_that_wants_a_password_is_asked_for_one(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]]
+) -> None:
+    server.put("private/x", b"x", auth="Basic bWU6czNjcjN0LXRva2Vu")
+    assert gotdata("login", server.at("private/x")).code == 0
+    assert person == [("User", False), ("Password", True)]
+    assert stored(home) == {server.at("private/x"): {"basic": f"me:{TOKEN}", "account": "me"}}
+
+
+def test_any_other_place_gets_a_bearer_token_at_its_prefix(
+    gotdata: Line, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put("lab/x", b"x", auth=f"Bearer {TOKEN}")
+    assert piped(gotdata, monkeypatch, TOKEN, server.at("lab/"), "--with-token").code == 0
+    assert stored(home) == {server.at("lab/"): {"bearer": TOKEN}}
+
+
+def test_a_signature_of_azure_is_kept_without_its_url(
+    gotdata: Line, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "https://acc.blob.core.windows.net/box"
+    said = piped(gotdata, monkeypatch, f"{url}?sv=1&sig={TOKEN}", url, "--with-token", "--no-check")
+    assert said.code == 0, said.err
+    assert stored(home) == {url: {"query": f"sv=1&sig={TOKEN}"}}
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("dataverse", "Dataverse is installed in many places"),
+        ("nobody", "neither a URL nor one of dataverse, osf"),
+        ("s3", "aws configure"),
+        ("http://lab.example/", "is not https"),
+        ("globus", "--client ID is due"),
+    ],
+)
+def test_a_place_that_can_t_be_logged_in_to_is_said_to_be_so(
+    gotdata: Line, home: Path, person: list[tuple[str, bool]], where: str, words: str
+) -> None:
+    said = gotdata("login", where)
+    assert said.code == 2
+    assert words in said.err
+    assert not person
+
+
+def test_what_is_known_is_listed_without_secrets(gotdata: Line, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    (home / "credentials.toml").write_text(
+        f'["https://a.example/"]\nbearer = "{TOKEN}"\naccount = "lab"\nexpires = 2020-01-01T00:00:00Z\n'
+    )
+    (home / "credentials.toml").chmod(0o600)
+    said = gotdata("login", "--list", "--json")
+    assert TOKEN not in said.out
+    ours, theirs = said.json
+    assert ours == {
+        "prefix": "https://a.example/",
+        "account": "lab",
+        "kind": "bearer",
+        "origin": str(home / "credentials.toml"),
+        "until": "2020-01-01T00:00:00Z",
+        "problem": "has run out",
+    }
+    assert (theirs["prefix"], theirs["origin"]) == ("https://huggingface.co/", "$HF_TOKEN")
+    lines = gotdata("login", "--list")
+    assert "has run out" in lines.out
+    assert TOKEN not in lines.out
+
+
+def test_an_entry_is_forgotten_and_no_other(gotdata: Line, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in "ab":
+        piped(gotdata, monkeypatch, TOKEN, f"invenio:https://{host}.example/", "--with-token", "--no-check")
+    assert gotdata("login", "--remove", "https://a.example").code == 0
+    assert list(stored(home)) == ["https://b.example/"]
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    said = gotdata("login", "--remove", "huggingface")
+    assert said.code == 2
+    assert "comes from $HF_TOKEN" in said.err
+
+
+def test_a_folder_of_mounted_secrets_is_not_written_to(
+    gotdata: Line, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOTDATA_CREDENTIALS", str(home))
+    said = piped(gotdata, monkeypatch, TOKEN, "osf", "--with-token", "--no-check")
+    assert said.code == 2
+    assert "folder of mounted secrets" in said.err
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
+    import keyring
+    from keyring.backend import KeyringBackend
+
+    held: dict[tuple[str, str], str] = {}
+
+    class Ours(KeyringBackend):
+        priority = 1  # type: ignore[assignment]
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return held.get((service, username))
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            held[service, username] = password
+
+        def delete_password(self, service: str, username: str) -> None:
+            del held[service, username]
+
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Ours())
+    return held
+
+
+def test_a_secret_goes_into_the_keyring_when_that_is_said_and_out_of_it_again(
+    gotdata: Line, home: Path, keyring: dict[tuple[str, str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert piped(gotdata, monkeypatch, TOKEN, "osf", "--with-token", "--no-check", "--keyring").code == 0
+    assert keyring == {("gotdata", "https://api.osf.io/"): TOKEN}
+    assert TOKEN not in (home / "credentials.toml").read_text()
+    assert gotdata("login", "--remove", "osf").code == 0
+    assert not keyring
+    assert not stored(home)
+
+
+def test_without_a_keyring_the_file_is_named(gotdata: Line, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keyring
+    from keyring.backends.fail import Keyring as None_
+
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None_())
+    said = piped(gotdata, monkeypatch, TOKEN, "osf", "--with-token", "--no-check", "--keyring")
+    assert said.code == 2
+    assert "without --keyring it goes into" in said.err
+
+
+class Provider:
+    """An OAuth provider: what it answers, in turn, at its token endpoint."""
+
+    def __init__(self, server: Server, *answers: Reply) -> None:
+        self.answers = list(answers)
+        self.forms: list[dict[str, str]] = []
+        self.url = server.url
+        server.otherwise = self
+
+    def __call__(self, request: Request) -> Reply | None:
+        path = request.path.partition("?")[0]
+        if path == "/device":
+            return says(
+                {"device_code": "dev", "user_code": "AB-CD", "verification_url": f"{self.url}go", "interval": 1}
+            )
+        if path == "/token":
+            self.forms.append(dict(parse_qsl(request.body.decode())))
+            return self.answers.pop(0)
+        if path == "/me" and request.headers.get("authorization") == "Bearer access":
+            return says({"user": {"emailAddress": "me@example.org"}})
+        if path == "/v0.10/endpoint/12345678-1234-1234-1234-123456789abc":
+            return says({"https_server": "https://g-x.data.example:443"})
+        return None
+
+
+def provided(monkeypatch: pytest.MonkeyPatch, source: str, url: str) -> None:
+    """A provider of the table, at a server of ours."""
+    known = providers.PROVIDERS[source]
+    assert known.flow
+    flow = replace(known.flow, begin=f"{url}device", token=f"{url}token")
+    ours = replace(known, prefixes=(url,), flow=flow, check=f"{url}me" if known.check else "")
+    monkeypatch.setitem(providers.PROVIDERS, source, ours)  # type: ignore[arg-type]
+
+
+def test_a_device_flow_waits_for_the_person_and_keeps_the_refresh_token(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    provider = Provider(
+        server,
+        says({"error": "authorization_pending"}, 428),
+        says({"error": "slow_down"}, 403),
+        says({"access_token": "access", "expires_in": 3600, "refresh_token": "again"}),
+        says({"access_token": "access", "expires_in": 3600}),
+    )
+    provided(monkeypatch, "gdrive", server.url)
+    said = gotdata("login", "gdrive", "--client", "mine")
+    assert said.code == 0, said.err
+    assert "enter AB-CD" in said.err
+    assert stored(home) == {
+        server.url: {
+            "source": "gdrive",
+            "client": "mine",
+            "client_secret": TOKEN,
+            "refresh": "again",
+            "account": "me@example.org",
+        }
+    }
+    assert waited == [1.0, 1.0, 6.0]
+    assert [form["grant_type"].rpartition(":")[2] for form in provider.forms] == [*["device_code"] * 3, "refresh_token"]
+
+
+@pytest.mark.parametrize("answer", ["access_denied", "expired_token"])
+def test_a_person_who_says_no_ends_the_device_flow(
+    gotdata: Line,
+    server: Server,
+    home: Path,
+    person: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    Provider(server, says({"error": answer}, 400))
+    provided(monkeypatch, "gdrive", server.url)
+    said = gotdata("login", "gdrive", "--client", "mine")
+    assert said.code == 5
+    assert "run `gotdata login` again" in said.err
+    assert not stored(home)
+
+
+def test_a_code_is_pasted_and_proved_to_be_ours(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = {"access_token": "access", "expires_in": 14400}
+    provider = Provider(server, says({**token, "refresh_token": "again"}), says(token))
+    provided(monkeypatch, "dropbox", server.url)
+    said = gotdata("login", "dropbox", "--client", "app", "--no-check")
+    assert said.code == 0, said.err
+    form = provider.forms[0]
+    challenge = re.search(r"code_challenge=([\w-]+)", said.err)
+    assert challenge
+    digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+    assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == challenge[1]
+    assert form["code"] == TOKEN
+    assert stored(home)[server.url] == {"source": "dropbox", "client": "app", "refresh": "again"}
+
+
+def test_a_collection_of_globus_brings_a_token_of_its_own(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = "12345678-1234-1234-1234-123456789abc"
+    scope = f"https://auth.globus.org/scopes/{collection}/https"
+    other = {"access_token": "theirs", "expires_in": 1, "refresh_token": "r2", "scope": scope}
+    first = {"access_token": "access", "expires_in": 172800, "refresh_token": "r1", "other_tokens": [other]}
+    Provider(server, says(first), says({"access_token": "access", "expires_in": 172800}))
+    provided(monkeypatch, "globus", server.url)
+    said = gotdata("login", f"globus://{collection}/some/path", "--client", "app", "--no-check")
+    assert said.code == 0, said.err
+    assert stored(home) == {
+        server.url: {"source": "globus", "client": "app", "refresh": "r1"},
+        "https://g-x.data.example/": {"client": "app", "refresh": "r2", "token_url": f"{server.url}token"},
+    }
