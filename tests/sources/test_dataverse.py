@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -189,7 +190,7 @@ def test_a_version_is_picked_and_the_others_stay(server: Dataverse) -> None:
         pin = resolved(server, query, **options)
         assert pin.version == {"version": wanted}
         assert read(pin, listed(pin)[0]) == wanted.encode()
-    with pytest.raises(ResolveError, match="no published version 7.0"):
+    with pytest.raises(ResolveError, match=r"no published version 7\.0"):
         resolved(server, asked, version="7")
 
 
@@ -226,9 +227,7 @@ def test_an_ingested_file_is_the_original_by_name_size_and_checksum(stored: bool
         pin = published(server, server.file("data/survey.csv", BODY, label="survey.tab", tabular=True))
         [file] = listed(pin)
         assert (file.path, file.size) == ("data/survey.csv", len(BODY))
-        assert (
-            file.checks == (Checksum("md5", "c57a0e5ff3a7e04e4f8d8ff2cb1d12b6"),) or file.checks[0].algorithm == "md5"
-        )
+        assert file.checks == (Checksum("md5", hashlib.md5(BODY, usedforsecurity=False).hexdigest()),)
         assert read(pin, file) == BODY
         assert read(pin, file, Span(5, 10)) == BODY[5:10]
 
