@@ -142,6 +142,8 @@ class SourceContract:
     empty_folders: ClassVar[bool] = True
     folders: ClassVar[bool] = True
     """False: the provider has none, and what the tests would put at ``a/b`` they put at ``a-b``."""
+    outlive: ClassVar[bool] = True
+    """Where the source has versions: they can be read after their file was removed."""
     odd_names: ClassVar[tuple[str, ...]] = ODD_NAMES
     realm: ClassVar[str] = PUBLIC
 
@@ -284,7 +286,7 @@ class SourceContract:
         pin = self.pin(place)
         file = self.listed(place, pin)["f"]
         place.remove("f")
-        if self.source.powers.versions:
+        if self.source.powers.versions and self.outlive:
             assert self.content(place, pin, file) == BODY
         else:
             with pytest.raises((NotFound, UpstreamChanged)):
