@@ -202,7 +202,7 @@ _USER = re.compile(r"(?<![^\s:])//(?:[^\s/?#]*|[^\s/?#@:]*:(?!\d+[/?#])\S{0,256}
 """Also where a password holds a slash that should be escaped. Bounded, as hostile text must not cost quadratic time."""
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#?\s]+)=([^&;#\s]+)")
 _SECRET = re.compile(
-    r"(?i).*(token|secret|passw|signature|credential|api[-_]?key|access[-_]?key|private[-_]?link|authorization).*"
+    r"(?i).*(token|secret|passw|signature|credential|api[-_]?key|access[-_]?key|private[-_]?link|view[-_]?only|authorization).*"
     r"|(sig|auth|pwd|jwt|hmac)"
 )
 _PRIVATE = re.compile(r"(?i).*key|code|.*session.*")
