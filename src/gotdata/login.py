@@ -162,7 +162,7 @@ def check(where: Target, entry: dict[str, Any], settings: Settings) -> dict[str,
         ends = _ENDS.search(_said_of_token(where, engine)) or re.match(
             r"(\S+ [\d:]+) UTC", page.headers.get("github-authentication-token-expiration", "")
         )
-    known = {"account": shown(str(name))} if isinstance(name, str | int) else {}
+    known: dict[str, Any] = {"account": shown(str(name))} if isinstance(name, str | int) else {}
     if ends and "expires" not in entry:
         known["expires"] = datetime.fromisoformat(ends[1]).replace(tzinfo=UTC)
     return {**entry, **known}

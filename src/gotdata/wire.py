@@ -4,19 +4,25 @@ need of it."""
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gotdata.credentials import PUBLIC, parse
+from gotdata.context import Context
+from gotdata.credentials import PUBLIC, Credential, Credentials, parse
+from gotdata.credentials.held import date
+from gotdata.credentials.urls import spelt
 from gotdata.errors import IntegrityError, PolicyError, SourceError
 from gotdata.lock import Locked
 from gotdata.manifest import select
 from gotdata.model import Pin, Ref, RemoteFile
 from gotdata.outcome import Known
 from gotdata.paths import redact
+from gotdata.report import Event
 from gotdata.resolve import resolve
 from gotdata.snapshot import Draft, build
 from gotdata.snapshot_index import Index
@@ -25,6 +31,9 @@ from gotdata.sources import registry
 from gotdata.sources.file import here
 from gotdata.tree.locked import LockedTree
 from gotdata.wire_trees import Bench
+
+LASTING = 24 * 3600
+"""Seconds that a mount is taken to be up: a credential that ends before is warned of."""
 
 
 class Workbench(Bench):
@@ -58,7 +67,12 @@ class Workbench(Bench):
         return LockedTree(name, index, mirrors, self.store, self.reader)
 
     def arguments(self, name: str, known: Locked, pins: Sequence[Pin]) -> dict[str, Any]:
-        """What ``held`` and ``fetching`` need to make the same tree in another process. No secret."""
+        """What ``held`` and ``fetching`` need to make the same tree in another process. No secret. A credential that
+        ends while it is up is warned of."""
+        for pin in pins:
+            for one in self.ending(pin):
+                text = f"the credential for {spelt(one.prefix)} ends {date(one.expires or 0)}, and reads fail then"
+                self.ctx.reporter(Event("warning", dataset=name, text=f"{text}: `gotdata login {spelt(one.prefix)}`"))
         return {
             "name": name,
             "index": {
@@ -71,6 +85,17 @@ class Workbench(Bench):
             "realms": [self.realm(pin) for pin in pins],
             "store": str(self.store.root),
         }
+
+    def ending(self, pin: Pin) -> list[Credential]:
+        """The credentials that this pin is read with and that end soon, as its source would be another's without."""
+        known = self.ctx.credentials
+        soon = [one for one in known if one.expires is not None and one.expires < time.time() + LASTING]
+        realm = self.realm(pin)
+
+        def without(gone: Credential) -> Context:
+            return replace(self.ctx, credentials=Credentials(one for one in known if one is not gone))
+
+        return [one for one in soon if self.source(pin).realm(pin, without(one)) != realm]
 
     def fetch(self, url: str) -> bytes:
         """A shard of a text that was too long to commit. The lock gives the folder, and may not make it a question: a

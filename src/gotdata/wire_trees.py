@@ -72,7 +72,7 @@ class Bench:
     def open(cls, flags: Mapping[str, Any] | None = None, reporter: Reporter = silent, reach: Reach = ANYWHERE) -> Self:
         """Raises ManifestError: a setting or a credentials file that can't be read as one."""
         found = settings.load(flags)
-        held = credentials.load()
+        held = credentials.load(service=not reach.anywhere)
         moved = Moved(reporter)
         return cls(Context(found, held, Engine(found, held, reporter=moved, reach=reach), moved, reach=reach))
 
