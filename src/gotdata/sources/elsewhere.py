@@ -14,7 +14,7 @@ from gotdata.credentials import PUBLIC, Credentials, parse
 from gotdata.errors import AuthRequired, GotdataError, IntegrityError, NotFound, ResolveError, SourceError
 from gotdata.errors import SourceUnavailable as Unavailable
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
-from gotdata.paths import redact, shown
+from gotdata.paths import redact, remote_path, shown
 from gotdata.report import Event
 from gotdata.resolve import resolve
 from gotdata.sources import registry
@@ -57,6 +57,8 @@ def file(link: Link, home: str, ctx: Context) -> RemoteFile:
         AuthRequired: a credential of somebody's would be used on the listing's word.
         NotFound, SourceError: there is no such file, or a page in its place.
     """
+    if link.path:
+        remote_path(link.path)
     found = _by_source(link, home, ctx) or _by_http(link, home, ctx)
     if link.size not in (None, found.size):
         _warn(ctx, f"{redact(home)} says that '{shown(found.path)}' has {link.size} bytes; it has {found.size}")
