@@ -20,7 +20,7 @@ _FORMS = (
     rf"/v2/(?:nodes|registrations|preprints|guids)/{_GUID}(?:/.*)?",
     rf"/(?:(?P<of>\w+)/files/osfstorage|(?P<alone>\w+)/osfstorage/files)/{_ITEM}",
     rf"/{_GUID}/files/(?P<storage>[a-z]\w+)(?:/(?P<path>.+))?",
-    rf"/(?:(?:project|preprints/\w+|registries/\w+|preprints|registrations)/)?{_GUID}(?:/[a-z].*)?",
+    rf"/(?:(?:project|preprints/\w+|registries/[\w-]+|preprints|registrations)/)?{_GUID}(?:/[a-z].*)?",
 )
 
 
