@@ -21,7 +21,11 @@ def test_lock_and_up_bring_the_table(tmp_path: Path) -> None:
         environ = {**os.environ, "GOTDATA_STORE": str(tmp_path / "store"), "HOME": str(tmp_path)}
         for words in (["lock"], ["up", "--as", "copy"]):
             done = subprocess.run(
-                [sys.executable, "-m", "gotdata", *words], cwd=tmp_path, env=environ, capture_output=True, text=True
+                [str(Path(sys.executable).with_name("gotdata")), *words],
+                cwd=tmp_path,
+                env=environ,
+                capture_output=True,
+                text=True,
             )
             assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "data/replications/RPPdata.csv").read_bytes() == b"study,replicated\n1,yes\n"

@@ -12,14 +12,15 @@ from gotdata.testing.source_contract import follow
 
 
 def check(ref: Ref, source: str, checks: str = "", largest: int = 16 << 20) -> None:
-    """Reads the smallest file of a reference as a guest; it has at most ``largest`` bytes, and a checksum ``checks``."""
+    """Reads the smallest file of a reference as a guest. It has at most ``largest`` bytes, and the checksum ``checks``."""
     settings, nobody = Settings(), Credentials()
     ctx = Context(settings, nobody, Engine(settings, nobody))
     found, pin = follow(ref, ctx)
     assert found.name == source
     files = [file for file in found.files(pin, ctx) if file.kind is Kind.FILE and file.size]
     file = min(files, key=lambda one: one.size or 0)
-    assert file.size and file.size <= largest, file
+    assert file.size is not None
+    assert file.size <= largest, file
     with found.read(pin, file, Span(0, file.size), ctx) as stream:
         body = stream.readall()
     with found.read(pin, file, Span(file.size // 2, file.size), ctx) as stream:
