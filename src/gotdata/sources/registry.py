@@ -27,6 +27,7 @@ OWN: Mapping[str, str] = {
     "gcs": "gotdata.sources.gcs:Gcs",
     "azure": "gotdata.sources.azure:Azure",
     "huggingface": "gotdata.sources.huggingface:HuggingFace",
+    "github": "gotdata.sources.github:GitHub",
     "croissant": "gotdata.sources.croissant:Croissant",
     "datapackage": "gotdata.sources.datapackage:DataPackage",
     "rocrate": "gotdata.sources.rocrate:RoCrate",
