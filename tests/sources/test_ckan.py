@@ -315,6 +315,7 @@ def test_names_come_from_the_address_else_from_the_title_and_format(portal: Port
     portal.upload(NAME, "___", b"1", name="Countries / all", format="CSV")
     portal.upload(NAME, "Makefile", b"1", name="How it was made")
     portal.upload(NAME, "table.ods", b"1", name="The table", format="ODS")
+    portal.upload(NAME, "grosse-tabelle-.csv", b"1", name="Große Tabelle (日本).CSV", format="CSV")
     with Server() as server:
         portal.link(NAME, server.put("export", b"1"), "Stations", format="GeoJSON")
         portal.link(NAME, server.put("x/prices.json", b"1") + "?v=2", "Prices", format="JSON")
@@ -323,6 +324,7 @@ def test_names_come_from_the_address_else_from_the_title_and_format(portal: Port
             "Countries _ all.csv",
             "Makefile",
             "table.ods",
+            "Große Tabelle (日本).CSV",
             "Stations.geojson",
             "prices.json",
             "notes.txt",

@@ -7,6 +7,7 @@ import io
 import json
 import posixpath
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -277,16 +278,24 @@ def _paths(resources: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _name(resource: Mapping[str, Any]) -> str:
-    """The file name in its address; where that says nothing, what people call it, with its format as the ending."""
+    """The file name in its address, or as it was before the portal simplified it, where people left it as the title.
+    Where the address says nothing: the title, with the format as its ending."""
     last = unquote(_last(words(resource, "url")), errors="surrogateescape")
-    uploaded = words(resource, "url_type") == "upload"
-    if any(letter.isalnum() for letter in last) and (uploaded or "." in last):
-        return last
     called = words(resource, "name").strip().replace("/", "_") or words(resource, "id")
+    if words(resource, "url_type") == "upload" and _letters(last):
+        return called if _letters(called) == _letters(last) else last
+    if _letters(last) and "." in last:
+        return last
     ending = words(resource, "format").lower().strip(" .")
     if not re.fullmatch(r"[a-z0-9]{1,8}", ending) or called.lower().endswith(f".{ending}"):
         return called
     return f"{called}.{ending}"
+
+
+def _letters(name: str) -> str:
+    """What CKAN leaves of a file name, in both spellings."""
+    plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]", "", plain)
 
 
 def _last(url: str) -> str:
@@ -340,12 +349,10 @@ def _told(error: Mapping[str, Any], url: str, credential: bool) -> GotdataError 
     if kind != "Authorization Error":
         return SourceError(f"CKAN: {redact(url)}: {shown(kind)}: {text}") if kind else None
     root = url.partition("/api/")[0]
+    remedy = f"`gotdata login {redact(root)}/` stores an API token; CKAN wants it in the header Authorization, without "
     if credential:
-        return AccessDenied(f"CKAN: {redact(url)}: your token does not give access: {text}")
-    return AuthRequired(
-        f"CKAN: {redact(url)}: {text or 'not authorized'}. If you may read it, `gotdata login {redact(root)}/` stores "
-        "an API token; CKAN wants it in the header Authorization, without the word Bearer"
-    )
+        return AccessDenied(f"CKAN: {redact(url)}: your token does not give access: {text}; {remedy}the word Bearer")
+    return AuthRequired(f"CKAN: {redact(url)}: {text or 'not authorized'}; if you may read it, {remedy}the word Bearer")
 
 
 def _citation(package: Mapping[str, Any]) -> Citation:
