@@ -23,6 +23,7 @@ OWN: Mapping[str, str] = {
     "dropbox": "gotdata.sources.dropbox:Dropbox",
     "gdrive": "gotdata.sources.gdrive:GDrive",
     "ckan": "gotdata.sources.ckan:Ckan",
+    "cernopendata": "gotdata.sources.cernopendata:CernOpenData",
     "s3": "gotdata.sources.s3:S3",
     "gcs": "gotdata.sources.gcs:Gcs",
     "azure": "gotdata.sources.azure:Azure",
