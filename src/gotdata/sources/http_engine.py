@@ -282,7 +282,8 @@ class Engine:
     def _follow(self, asked: _Asked, end: float) -> Response:
         """One try: from the URL, or a target that it named some seconds ago, to an answer with a status in ``ok``."""
         url = asked.url
-        lasting = asked.method == "GET" and _AUTHORIZATION not in asked.headers
+        # Who asks for another media type may be sent elsewhere: doi.org does so.
+        lasting = asked.method == "GET" and not {_AUTHORIZATION, "Accept"} & asked.headers.keys()
         target = self._known_target(url) if lasting else ""
         if target:
             # A signed URL runs out with 400, 401, 403 or 404: ask for a new one.
