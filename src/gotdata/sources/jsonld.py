@@ -39,7 +39,7 @@ def text(of: object, name: str) -> str:
 
 def _word(value: object) -> str:
     if isinstance(value, dict):
-        return next(filter(None, (_word(value.get(key)) for key in ("@value", "name", "@id", "url"))), "")
+        return next(filter(None, (_word(value.get(key)) for key in ("@value", "value", "name", "@id", "url"))), "")
     if isinstance(value, list):
         return next(filter(None, map(_word, value)), "")
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
