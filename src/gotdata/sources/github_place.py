@@ -37,7 +37,7 @@ class Site:
 
 
 PUBLIC = Site("https://github.com", "https://api.github.com", "https://raw.githubusercontent.com")
-_GIST_RAW = "https://gist.githubusercontent.com"
+GIST_RAW = "https://gist.githubusercontent.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Place:
         return f"{self.page}.git/info/lfs"
 
     def raw(self, commit: str, path: str = "") -> str:
-        root = _GIST_RAW if self.kind == "gist" else self.site.raw
+        root = GIST_RAW if self.kind == "gist" else self.site.raw
         return f"{root}/{self.owner}/{self.repo}/{commit}/{quote(path, safe='/', errors='surrogateescape')}"
 
 
