@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.snapshot_index import Index
 from gotdata.sources import registry
-from gotdata.sources.base import Source
+from gotdata.sources.base import Duplicated, Source
 from gotdata.sources.file import admitted, here
 from gotdata.sources.http_engine import Engine
 from gotdata.store.base import Held
@@ -124,9 +124,9 @@ def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
     # Where an archive lies, its members don't.
     lies_here = here(pin.ref.url, ctx.settings, ctx.reach) if source.powers.placed else None
 
-    def origin(file: RemoteFile) -> Origin:
+    def origins(file: RemoteFile) -> Sequence[Origin]:
         local = str(lies_here / file.path) if lies_here else source.local(pin, file)
-        return Bound(
+        first = Bound(
             source.url(pin, file),
             file.version,
             file.checks,
@@ -135,8 +135,16 @@ def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
             admitted(local, ctx.reach) if local else "",
             lambda span: source.read(pin, file, span, ctx),
         )
+        if not source.powers.duplicates:
+            return (first,)
+        others = cast(Duplicated, source)
+        return (first, *(_duplicate(url, others, first, pin, file, ctx) for url in others.duplicates(pin, file)))
 
-    return origin
+    return origins
+
+
+def _duplicate(url: str, source: Duplicated, first: Bound, pin: Pin, file: RemoteFile, ctx: Context) -> Origin:
+    return replace(first, url=url, version="", local="", start=lambda span: source.read_at(url, pin, file, span, ctx))
 
 
 def held(

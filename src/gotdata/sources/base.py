@@ -4,7 +4,7 @@ one contract test, one page in docs/sources/."""
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,8 @@ class Powers:
     """An older version stays readable after upstream changed."""
     placed: bool = True
     """A file of a pin lies at its path below the pin's reference: not so in an archive."""
+    duplicates: bool = False
+    """A file may be had at other addresses too: the source is a ``Duplicated``."""
     local: bool = False
     """``at`` is a path of this machine (see ``Source.local``)."""
 
@@ -82,3 +84,16 @@ class Source(Protocol):
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         """The path of this machine that holds the file, for a source whose powers say ``local``; else empty."""
+
+
+class Duplicated(Source, Protocol):
+    """A source that is told by its origin where else a file lies. Each such place is an origin of its own to the
+    reading engine, which tries it when those before it failed, and holds its bytes to the file's checksums."""
+
+    def duplicates(self, pin: Pin, file: RemoteFile) -> Sequence[str]:
+        """Other addresses of a file, as ``url``, in the order in which they are to be tried. None where there is no
+        checksum to tell a true copy by. No I/O."""
+
+    def read_at(self, url: str, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        """As ``read``, at one of them: whose version is its own, so that the file's size is all that is compared. No
+        credential goes there that is not the pin's."""

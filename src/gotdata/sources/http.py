@@ -1,4 +1,4 @@
-"""Plain HTTP(S): one file behind a URL, or a folder by the index page that its server shows."""
+"""Plain HTTP(S): one file behind a URL, a folder by the index page that its server shows, or what a Metalink lists."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 from gotdata.context import Context
 from gotdata.credentials import parse
-from gotdata.errors import AccessDenied, IntegrityError, NotFound, ResolveError, SourceError
+from gotdata.errors import AccessDenied, IntegrityError, NotFound, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, remote_path, shown
-from gotdata.sources import autoindex, landing
+from gotdata.sources import autoindex, landing, metalink
 from gotdata.sources.base import Powers
 from gotdata.sources.http_answer import Facts
 from gotdata.sources.http_page import HTML
@@ -26,6 +26,8 @@ from gotdata.sources.http_page import HTML
 T = TypeVar("T")
 R = TypeVar("R")
 
+ASKING = {"Want-Repr-Digest": "sha-256=9, sha-512=8, sha=1", "Want-Digest": "sha-256, sha-512;q=0.9, adler32;q=0.5"}
+"""Some servers say a checksum only when asked for one (RFC 9530; RFC 3230: dCache, EOS)."""
 COUNTED = 256 << 20
 """Bytes up to which a file whose server does not say its size is read once to learn it."""
 _PAGES = re.compile(r"\.(x?html?|xht|shtml|php|aspx?|jsp)$", re.I)
@@ -38,7 +40,7 @@ class Http:
 
     name = "http"
     schemes = ("http", "https")
-    powers = Powers()
+    powers = Powers(duplicates=True)
 
     def claims(self, ref: Ref) -> bool:
         return ref.url.lower().startswith(("http://", "https://"))
@@ -60,7 +62,9 @@ class Http:
         return Pin(self.name, replace(ref, url=url), url, {"index": index.kind})
 
     def _file(self, url: str, ref: Ref, ctx: Context) -> Pin | Ref:
-        facts = ctx.http.probe(url)
+        facts = ctx.http.probe(url, ASKING)
+        if metalink.is_one(url, facts):
+            return Pin(self.name, replace(ref, url=url), url, {"metalink": _listed(url, ctx)[0]})
         if facts.kind in HTML and not _PAGES.search(_path(url)):
             if _path(facts.url).endswith("/") or _is_index(url, ctx):
                 return replace(ref, url=f"{url}/")
@@ -68,17 +72,24 @@ class Http:
                 return Ref(found.url, ref.options)
             raise _web_page(url)
         file = settle(url, called(url, facts), facts, ctx)
+        said = metalink.described(url, replace(facts, size=file.size, checks=file.checks), ctx)
         version = {"name": file.path, "size": str(file.size)}
         if file.version:
             version["version"] = file.version
-        version |= {check.algorithm: check.hex for check in file.checks}
+        version |= {check.algorithm: check.hex for check in said.checks}
+        if said.urls:
+            version["duplicates"] = " ".join(said.urls)
         return Pin(self.name, replace(ref, url=url), url, version)
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         said = pin.version
         if "size" in said:
             checks = tuple(Checksum(name, said[name]) for name in _CHECKS if name in said)
-            yield RemoteFile(said["name"], int(said["size"]), version=said.get("version", ""), checks=checks)
+            size, version = int(said["size"]), said.get("version", "")
+            yield RemoteFile(said["name"], size, at=said.get("duplicates", ""), version=version, checks=checks)
+            return
+        if "metalink" in said:
+            yield from self._of_metalink(pin, ctx)
             return
 
         def ask(entry: autoindex.Entry) -> RemoteFile:
@@ -87,11 +98,38 @@ class Http:
             if entry.size is not None:
                 return RemoteFile(entry.path, entry.size, version=entry.version)
             url = autoindex.below(pin.ref.url, entry.path)
-            return settle(url, entry.path, ctx.http.probe(url), ctx)
+            return settle(url, entry.path, ctx.http.probe(url, ASKING), ctx)
 
         yield from ahead(autoindex.walk(pin.ref.url, ctx.http), ask, ctx.settings.connections)
 
+    def _of_metalink(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
+        home = pin.ref.url
+        digest, entries = _listed(home, ctx)
+        if digest != pin.version["metalink"]:
+            raise UpstreamChanged(f"{redact(home)} lists other files now; `gotdata lock --update` takes them up")
+
+        def ask(entry: metalink.Entry) -> RemoteFile:
+            at = " ".join(entry.urls)
+            if entry.size is not None:
+                return RemoteFile(entry.path, entry.size, at=at, checks=entry.checks)
+            first = entry.urls[0]
+            found = settle(first, entry.path, ctx.http.probe(first, ASKING, home=home), ctx, home)
+            return RemoteFile(entry.path, found.size, at=at, checks=entry.checks or found.checks)
+
+        yield from ahead(entries, ask, ctx.settings.connections)
+
+    def duplicates(self, pin: Pin, file: RemoteFile) -> tuple[str, ...]:
+        urls = tuple(file.at.split())
+        if wrong := next((url for url in urls if not metalink.web_address(url, url)), ""):
+            raise IntegrityError(f"{redact(wrong)} is no web address: the lock was edited")
+        return urls[1:] if "metalink" in pin.version else urls
+
+    def read_at(self, url: str, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        return ctx.http.get(url, span, size=file.size, home=pin.ref.url)
+
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        if "metalink" in pin.version:
+            return self.read_at(self.url(pin, file), pin, file, span, ctx)
         if file.version and not file.version.startswith(("etag:", "mtime:")):
             # Uncompared, the bytes would be kept as that version, under a URL that another source may know it by.
             raise IntegrityError(
@@ -100,6 +138,12 @@ class Http:
         return ctx.http.get(self.url(pin, file), span, size=file.size, version=file.version)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
+        if "metalink" in pin.version:
+            # On any host: it is read with no credential but the list's own.
+            url, *_ = file.at.split() or [""]
+            if not metalink.web_address(url, url):
+                raise IntegrityError(f"{redact(url)} is no web address: the lock was edited")
+            return url
         # Never from a locator: a forged one could have the bytes behind somebody's key kept as anybody's.
         if "size" in pin.version:
             return pin.ref.url
@@ -115,6 +159,13 @@ class Http:
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         return ""
+
+
+def _listed(url: str, ctx: Context) -> tuple[str, list[metalink.Entry]]:
+    """The sha256 of a Metalink, and what it lists."""
+    page = ctx.http.text(url)
+    digest = hashlib.sha256(page.text.encode("utf-8", "surrogateescape")).hexdigest()
+    return digest, metalink.parse(page.text, url)
 
 
 def settle(url: str, path: str, facts: Facts, ctx: Context, home: str = "") -> RemoteFile:

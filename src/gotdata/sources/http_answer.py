@@ -30,7 +30,8 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may pass: the same request is made again."""
 _WAITS = frozenset({429, 503})
 """Statuses with which Retry-After counts. Zenodo sends it with every answer."""
-_DIGESTS = {"sha-512": "sha512", "sha-256": "sha256", "sha": "sha1", "md5": "md5", "adler32": "adler32"}
+_DIGESTS = {"sha-512": "sha512", "sha-256": "sha256", "sha": "sha1", "sha-1": "sha1"}
+"""Names of the registry of HTTP digest algorithms that are not ours."""
 _LENGTHS = {"sha512": 64, "sha256": 32, "sha1": 20, "md5": 16, "adler32": 4}
 
 
@@ -44,6 +45,7 @@ class Facts:
         version: as ``RemoteFile.version``.
         kind: the media type, lower case, without parameters.
         name: from Content-Disposition, not judged; or empty.
+        link: the header Link, or empty.
     """
 
     url: str
@@ -53,6 +55,7 @@ class Facts:
     kind: str
     name: str
     ranges: bool
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +118,35 @@ def same_version(headers: Mapping[str, str], wanted: str) -> bool:
 
 
 def checks(headers: Mapping[str, str], whole: bool) -> tuple[Checksum, ...]:
-    """What the server says of the whole file: Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5 (RFC 1864).
+    """What the server says of the whole file: Repr-Digest (RFC 9530), Digest (RFC 3230), X-Checksum-… (Artifactory),
+    Content-Digest and Content-MD5 (RFC 1864).
 
     Args:
-        whole: this answer carries the whole file. Else Content-MD5 may be of the part.
+        whole: this answer carries the whole file. Else Content-Digest and Content-MD5 may be of the part.
     """
-    found: dict[str, str] = {}
-    for header, pattern in (("Repr-Digest", r"([\w-]+)=:([\w+/=]*):"), ("Digest", r"([\w-]+)=([\w+/=]+)")):
-        for name, value in re.findall(pattern, headers.get(header, "")):
-            algorithm = _DIGESTS.get(name.lower())
-            if algorithm and (digest := _hex(value, _LENGTHS[algorithm])):
-                found.setdefault(algorithm, digest)
-    if whole and (digest := _hex(headers.get("Content-MD5", "").strip(), 16)):
-        found.setdefault("md5", digest)
-    return tuple(Checksum(algorithm, value) for algorithm, value in sorted(found.items()))
+    said = _fields(headers, "Repr-Digest", r"([\w-]+)\s*=\s*:([\w+/=]*):")
+    said += _fields(headers, "Digest", r"([\w-]+)=([\w+/=]+)")
+    said += [(name, headers.get(f"X-Checksum-{name}", "")) for name in ("sha256", "sha1", "md5")]
+    if whole:
+        said += _fields(headers, "Content-Digest", r"([\w-]+)\s*=\s*:([\w+/=]*):")
+        said.append(("md5", headers.get("Content-MD5", "")))
+    found: dict[str, Checksum] = {}
+    for name, value in said:
+        if check := digest_of(name, value):
+            found.setdefault(check.algorithm, check)
+    return tuple(sorted(found.values()))
+
+
+def _fields(headers: Mapping[str, str], header: str, pattern: str) -> list[tuple[str, str]]:
+    return re.findall(pattern, headers.get(header, ""))
+
+
+def digest_of(name: str, value: str) -> Checksum | None:
+    """A checksum by the name that a header or Metalink has for its algorithm; None where it is none that we know."""
+    plain = name.strip().lower()
+    algorithm = _DIGESTS.get(plain, plain)
+    digest = _hex(value.strip(), _LENGTHS[algorithm]) if algorithm in _LENGTHS else ""
+    return Checksum(algorithm, digest) if digest else None
 
 
 def _hex(text: str, length: int) -> str:

@@ -50,7 +50,7 @@ _TARGET_SECONDS = 20.0
 _TARGETS = 4096
 _REFUSAL = 16 * 1024
 """Bytes of a refusal's body that a source is shown."""
-_TRAVELS = frozenset({"accept", "range", "if-range", "want-repr-digest"})
+_TRAVELS = frozenset({"accept", "range", "if-range", "want-digest", "want-repr-digest"})
 """Headers of the caller that go on to another origin."""
 
 

@@ -130,6 +130,7 @@ def facts(response: Response) -> Facts:
         kind=media_type(response.headers),
         name=file_name(response.headers),
         ranges=response.status == 206,
+        link=response.headers.get("Link", ""),
     )
 
 

@@ -12,8 +12,8 @@ from gotdata.store.base import Held
 from gotdata.tree.ahead import Ahead
 from gotdata.tree.file import TreeFile
 
-Mirror = Callable[[RemoteFile], Origin]
-"""One mirror of a dataset: from a file's entry to the place where its bytes can be had."""
+Mirror = Callable[[RemoteFile], Sequence[Origin]]
+"""One mirror of a dataset: from a file's entry to the places where its bytes can be had."""
 
 
 class Names(Protocol):
@@ -71,7 +71,7 @@ class LockedTree:
             f"{self.name}/{path}",
             node.size,
             node.identity,
-            tuple(self._mirrors[mirror](file) for mirror, file in places),
+            tuple(origin for mirror, file in places for origin in self._mirrors[mirror](file)),
             self._index.blocks(node.identity),
         )
 
