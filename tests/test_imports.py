@@ -38,6 +38,7 @@ TIERS = (
         "project",
         "loose",
         "history",
+        "imports",
         "verifying",
         "hint",
         "login",

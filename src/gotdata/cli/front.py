@@ -10,6 +10,7 @@ COMPLETE = "_GOTDATA_COMPLETE"
 VERBS = {
     "init": "Write a commented gotdata.yml.",
     "add": "Add a dataset to gotdata.yml.",
+    "import": "Add what another tool's file names.",
     "lock": "Pin what gotdata.yml refers to, in gotdata.lock.",
     "up": "Make the data appear at its place.",
     "down": "Take the data away from its place.",

@@ -40,13 +40,21 @@ data:
 
 
 def add(
-    path: Path, name: str, ref: str, to: str = "", as_: str = "", options: Mapping[str, str] | None = None
+    path: Path,
+    name: str,
+    ref: str,
+    to: str = "",
+    as_: str = "",
+    options: Mapping[str, str] | None = None,
+    files: Collection[str] = (),
+    like: str = "",
 ) -> Dataset:
     """Puts an entry at the end of a manifest, and its target into the root's .gitignore.
 
     Args:
         name: empty for one made from the reference.
-        to, as_: empty for the defaults, which are not written down.
+        to, as_, files: empty for the defaults, which are not written down.
+        like: what a name is made from, in place of the reference.
 
     Raises:
         ManifestError: the manifest is wrong, has that name, or would be wrong with the entry. Nothing is written then.
@@ -54,10 +62,10 @@ def add(
     before = text_of(path)
     there = read(before, str(path))
     found = reference(ref, options)
-    name = name or propose_name(found, there)
+    name = name or propose_name(Ref(like) if like else found, there)
     if name in there:
         raise ManifestError(f"{path}:{there[name].line}: '{name}' is there already: choose another name by --name")
-    entry = _entry(name, ref, dict(found.options), to, as_)
+    entry = _entry(name, ref, dict(found.options), to, as_, files)
     after = _inserted(before, entry)
     now = read(after, f"{path} with {name}") if after else {}
     if [replace(dataset, line=0) for dataset in there.values()] != [
@@ -107,7 +115,7 @@ def _ignored(lines: list[str], target: str, line: str) -> bool:
         return False
 
 
-def _entry(name: str, ref: str, options: dict[str, str], to: str, as_: str) -> list[str]:
+def _entry(name: str, ref: str, options: dict[str, str], to: str, as_: str, files: Collection[str] = ()) -> list[str]:
     version = options.pop("version", "")
     lines = [f"{name}:\n"]
     if options:
@@ -116,6 +124,9 @@ def _entry(name: str, ref: str, options: dict[str, str], to: str, as_: str) -> l
     else:
         lines.append(f"  from: {_scalar(ref)}\n")
     lines += [f"  {key}: {_scalar(value)}\n" for key, value in (("to", to), ("as", as_), ("version", version)) if value]
+    lines += (
+        [f"  files: [{', '.join(json.dumps(pattern, ensure_ascii=False) for pattern in files)}]\n"] if files else []
+    )
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -99,6 +100,15 @@ def parse(text: str) -> Node | None:
         raise Problem(line, column, "a control character: no text editor shows it, take it out") from error
     except (YAMLError, ValueError) as error:  # a number in a %YAML directive that is none
         raise Problem(1, 1, f"not YAML: {error}") from error
+
+
+def plain(node: Node | None) -> Any:
+    """Nodes as dicts, lists and texts; None for what holds nothing. Of a key that stands twice, the last."""
+    if isinstance(node, Mapping):
+        return {key.text: plain(value) for key, value in node.items}
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    return None if node is None or node.empty else node.text
 
 
 def _node(event: Event, events: Iterator[Event], depth: int) -> Node:

@@ -298,8 +298,8 @@ class SourceContract:
             self.pin(place, place.one(self.named("no/such.file")))
 
     def test_every_file_has_its_own_url_without_a_secret(self, place: Place) -> None:
-        for path in ("a", "b/a", "b/c"):
-            place.put(self.named(path), BODY)
+        for number, path in enumerate(("a", "b/a", "b/c")):
+            place.put(self.named(path), BODY[number:])
         pin = self.pin(place)
         urls = [self.source.url(pin, file) for file in self.listed(place, pin).values()]
         assert len(set(urls)) == 3
