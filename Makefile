@@ -28,13 +28,13 @@ else
 	@$(BIN)/gotdata -C "$$(dirname "$(MANIFEST)")" up
 endif
 
-test: .venv/test .venv/ckan/stamp debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
+test: .venv/test .venv/ckan/stamp .venv/azurite/stamp debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
 	$(BIN)/pytest $(TESTS) -n 2 --dist loadfile
 
-test-full: .venv/test .venv/ckan/stamp debian  ## the same with long campaigns: thousands of examples for each property
+test-full: .venv/test .venv/ckan/stamp .venv/azurite/stamp debian  ## the same with long campaigns: thousands of examples for each property
 	$(BIN)/pytest $(TESTS) --hypothesis-profile campaign --timeout 3600
 
-conformance: .venv/test .venv/ckan/stamp debian  ## write the table of docs/sources/index.md: what each source was shown to do
+conformance: .venv/test .venv/ckan/stamp .venv/azurite/stamp debian  ## write the table of docs/sources/index.md: what each source was shown to do
 	$(BIN)/pytest $(wildcard tests/sources tests/clients tests/e2e/*contract* tests/e2e/*real*) -n 2 --dist loadfile --write-table
 
 live: .venv/test  ## with the internet: one public file of each provider, and what differs from what the tests believe
@@ -68,6 +68,13 @@ debian:
 	@$(BIN)/python -m venv .venv/ckan
 	@if .venv/ckan/bin/python -m pip install -q --no-deps --require-hashes -r requirements/ckan.txt; then touch $@; \
 	    else echo "CKAN can't be installed here: what needs it can't run" >&2; fi
+
+# Azure's storage emulator, pinned by hash. Without node and npm its tests are skipped.
+.venv/azurite/stamp: requirements/azurite/package.json requirements/azurite/package-lock.json | .venv/bin/python
+	@command -v npm >/dev/null || .ci/debian nodejs npm
+	@mkdir -p .venv/azurite && cp $^ .venv/azurite/
+	@if npm ci --prefix .venv/azurite --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error; then touch $@; \
+	else echo "Azurite could not be installed: the tests against it are skipped" >&2; fi
 
 .venv/bin/python:
 	@for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
