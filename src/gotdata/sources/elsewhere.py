@@ -21,7 +21,19 @@ from gotdata.sources import registry
 from gotdata.sources.base import Source
 from gotdata.sources.http import called, settle
 
-_NEVER = ("file", "http", "croissant", "datapackage", "rocrate", "signposting", "schemaorg", "archive", "ckan")
+_NEVER = (
+    "file",
+    "http",
+    "croissant",
+    "datapackage",
+    "rocrate",
+    "pooch",
+    "dvc",
+    "signposting",
+    "schemaorg",
+    "archive",
+    "ckan",
+)
 """Sources that are no way to one file: plain HTTP reads it, and a list named by a list is a file of that."""
 _PLAIN = ("", "etag:", "mtime:")
 """What a version of plain HTTP begins with."""
