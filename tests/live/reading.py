@@ -12,7 +12,7 @@ from gotdata.testing.source_contract import follow
 
 
 def check(ref: Ref, source: str, checks: str = "", largest: int = 16 << 20) -> None:
-    """Reads the smallest file of a reference as a guest. It has at most ``largest`` bytes, and the checksum ``checks``."""
+    """Reads the smallest file as a guest: it has the checksum ``checks``, and not more than ``largest`` bytes."""
     settings, nobody = Settings(), Credentials()
     ctx = Context(settings, nobody, Engine(settings, nobody))
     found, pin = follow(ref, ctx)

@@ -27,7 +27,7 @@ from gotdata.sources.osf import Osf
 from gotdata.sources.osf_place import place
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.osf_double import Osf as Double
-from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
+from gotdata.testing.source_contract import BODY, Place, SourceContract, context
 
 SOURCE = Osf()
 
@@ -83,7 +83,6 @@ class TestOsf(SourceContract):
     source = SOURCE
     checks = "sha256"
     outlive = False
-    odd_names = tuple(name for name in ODD_NAMES if name != "...")
 
     @pytest.fixture
     def place(self) -> Iterator[Place]:

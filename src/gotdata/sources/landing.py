@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from gotdata.context import Context
 from gotdata.model import Ref
 
-RECOGNISERS: Sequence[str] = ("osf", "dataverse", "cernopendata", "invenio", "ckan", "signposting", "schemaorg")
+RECOGNISERS: Sequence[str] = (
+    "osf",
+    "figshare",
+    "dataverse",
+    "cernopendata",
+    "invenio",
+    "ckan",
+    "signposting",
+    "schemaorg",
+)
 """Modules of this package with a function ``recognise(url, ctx) -> Ref | None``, in the order in which they are asked.
 Those that judge a page by its address come before those that ask its server; the generic ones come last."""
 

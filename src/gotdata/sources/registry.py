@@ -17,9 +17,11 @@ from gotdata.sources.base import Source
 OWN: Mapping[str, str] = {
     "archive": "gotdata.sources.archive:Archive",
     "doi": "gotdata.sources.doi:Doi",
+    "drs": "gotdata.sources.drs:Drs",
     "dataverse": "gotdata.sources.dataverse:Dataverse",
     "osf": "gotdata.sources.osf:Osf",
     "invenio": "gotdata.sources.invenio:Invenio",
+    "figshare": "gotdata.sources.figshare:Figshare",
     "dropbox": "gotdata.sources.dropbox:Dropbox",
     "gdrive": "gotdata.sources.gdrive:GDrive",
     "ckan": "gotdata.sources.ckan:Ckan",
