@@ -9,7 +9,7 @@ from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.errors import AuthRequired, IntegrityError, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
-from gotdata.sources import drs_access
+from gotdata.sources import drs, drs_access
 from gotdata.sources.drs import Drs as Source
 from gotdata.testing.drs_double import API, Drs
 from gotdata.testing.hostile_contract import WALLS, HostileContract
@@ -59,7 +59,6 @@ class Bundle:
         self.server.limit = times
 
     def cut(self, path: str, after: int) -> None:
-        self.server.way = "url"
         self.server.cut_object(self.blobs[path], after)
 
     def lie(self, what: str) -> None:
@@ -146,9 +145,7 @@ def test_references_are_claimed_by_their_text(url: str, claimed: bool) -> None:
 
 @pytest.mark.parametrize("id", ["dg.4503/00e6cfa9", "dg.4503%2F00e6cfa9"])
 def test_an_id_is_escaped_once(id: str) -> None:
-    from gotdata.sources.drs import _place
-
-    place = _place(f"drs://DRS.example.org/{id}")
+    place = drs._place(f"drs://DRS.example.org/{id}")
     assert place is not None
     assert place.url == "https://drs.example.org/ga4gh/drs/v1/objects/dg.4503%2F00e6cfa9"
 
@@ -325,12 +322,10 @@ def test_an_address_is_never_less_safe_than_its_server(url: str, said: str) -> N
 
 
 def test_contents_of_another_server_are_told_by_their_names(server: Drs) -> None:
-    from gotdata.sources.drs import _child, _Place
-
-    place = _Place("https://drs.example.org/ga4gh/drs/v1", "a")
-    assert _child({"name": "n", "drs_uri": ["drs://drs.example.org/x%2Fy"]}, place).id == "x/y"
+    place = drs._Place("https://drs.example.org/ga4gh/drs/v1", "a")
+    assert drs._child({"name": "n", "drs_uri": ["drs://drs.example.org/x%2Fy"]}, place).id == "x/y"
     with pytest.raises(SourceError, match=r"another server: name .*drs://other\.org/x"):
-        _child({"name": "n", "drs_uri": ["drs://other.org/x"]}, place)
+        drs._child({"name": "n", "drs_uri": ["drs://other.org/x"]}, place)
 
 
 def test_a_forged_locator_is_refused(server: Drs) -> None:
