@@ -145,7 +145,8 @@ class BlobStorage(Double):
             "x-ms-meta-hdi_isfolder": "true" if one.marker or one.directory else "",
             "x-ms-resource-type": "directory" if one.directory else "",
         }
-        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+        asked = request.headers.get("x-ms-range") or request.headers.get("range", "")
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
         if not match:
             return Reply(200, headers | {"Content-MD5": _md5(one.body) if one.md5 else ""}, one.body)
         start, stop = int(match[1]), min(int(match[2] or size), size - 1) + 1
