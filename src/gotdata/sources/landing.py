@@ -14,6 +14,7 @@ RECOGNISERS: Sequence[str] = (
     "figshare",
     "dataverse",
     "cernopendata",
+    "dandi",
     "invenio",
     "ckan",
     "signposting",
