@@ -11,6 +11,7 @@ from gotdata.model import Ref
 
 RECOGNISERS: Sequence[str] = (
     "osf",
+    "webdav",
     "figshare",
     "dataverse",
     "cernopendata",
