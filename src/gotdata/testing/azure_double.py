@@ -166,7 +166,8 @@ class BlobStorage(Double):
         blobs = "".join(self._told(one) for one in found[:count])
         text = (
             f'\ufeff<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="{self.root}/" '
-            f'ContainerName="{self.container}"><Blobs>{blobs}</Blobs><NextMarker>{mark}</NextMarker></EnumerationResults>'
+            f'ContainerName="{self.container}"><Prefix>{escape(asked.get("prefix", ""))}</Prefix>'
+            f"<MaxResults>{count}</MaxResults><Blobs>{blobs}</Blobs><NextMarker>{mark}</NextMarker></EnumerationResults>"
         )
         return Reply(200, {"Content-Type": "application/xml"}, text.encode())
 
