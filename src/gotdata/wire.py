@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials, parse
 from gotdata.credentials.held import date
 from gotdata.credentials.urls import spelt
-from gotdata.errors import IntegrityError, PolicyError, SourceError
+from gotdata.errors import IntegrityError, PolicyError, SourceError, SourceUnavailable
 from gotdata.lock import Locked
 from gotdata.manifest import select
 from gotdata.model import Pin, Ref, RemoteFile
@@ -36,6 +37,14 @@ LASTING = 24 * 3600
 """Seconds that a mount is taken to be up: a credential that ends before is warned of."""
 
 
+class _Silent(Exception):
+    """A mirror that stopped answering while it was listed."""
+
+    def __init__(self, pin: Pin, error: SourceUnavailable) -> None:
+        super().__init__(str(error))
+        self.pin, self.error = pin, error
+
+
 class Workbench(Bench):
     """What all verbs share."""
 
@@ -44,15 +53,46 @@ class Workbench(Bench):
         return resolve(ref, self.ctx, registry.pick)
 
     def capture(self, refs: Sequence[Ref], patterns: Sequence[str], work: Path) -> tuple[tuple[Pin, ...], Draft]:
-        """What the references, mirrors of one another, hold now. ``work`` is an empty folder for the draft's texts."""
-        pins = tuple(self.pin(ref) for ref in refs)
+        """What the references, mirrors of one another, hold now. The first says what the data is. Of the others, those
+        that can't be reached are left out, and that is told: who was not compared is no mirror yet.
+
+        Args:
+            work: an empty folder for the draft's texts.
+        """
+        first = self.pin(refs[0])
+        others = [pin for ref in refs[1:] if (pin := self._reached(ref)) is not None]
         selects = select(patterns) if patterns else None
-        draft = build(pins[0].namespace, [self._listing(pin, selects) for pin in pins], work)
-        return pins, draft
+        for attempt in count():
+            folder = work / str(attempt)
+            folder.mkdir()
+            listings = [self._listing(first, selects), *(self._mirrored(pin, selects) for pin in others)]
+            try:
+                return (first, *others), build(first.namespace, listings, folder)
+            except _Silent as silent:
+                others.remove(silent.pin)
+                self._left_out(silent.pin.ref, silent.error)
+        raise AssertionError("endless")
+
+    def _reached(self, ref: Ref) -> Pin | None:
+        try:
+            return self.pin(ref)
+        except SourceUnavailable as error:
+            self._left_out(ref, error)
+            return None
+
+    def _left_out(self, ref: Ref, error: SourceUnavailable) -> None:
+        text = f"the mirror {redact(ref.url)} is left out of the lock until `gotdata lock --update`: {error}"
+        self.ctx.reporter(Event("warning", text=text))
 
     def _listing(self, pin: Pin, selects: Callable[[str], bool] | None) -> Iterator[RemoteFile]:
         files = self.source(pin).files(pin, self.ctx)
         return files if selects is None else (file for file in files if selects(file.path))
+
+    def _mirrored(self, pin: Pin, selects: Callable[[str], bool] | None) -> Iterator[RemoteFile]:
+        try:
+            yield from self._listing(pin, selects)
+        except SourceUnavailable as error:
+            raise _Silent(pin, error) from error
 
     def index_folder(self, pins: Sequence[Pin]) -> Path:
         """What is behind keys is kept apart by them: else the id of a snapshot, in a stranger's lock, would show its
@@ -116,6 +156,7 @@ class Workbench(Bench):
         # An endpoint is S3's word: beside another reference it would only hide where that leads.
         endpoints = [pin.ref.option("endpoint") if _asks(pin) == "s3" else "" for pin in away]
         places = [endpoint or pin.ref.url for pin, endpoint in zip(away, endpoints, strict=True)]
+        places += [url for pin in away for url in pin.version.get("duplicates", "").split()]
         return tuple(dict.fromkeys(map(host, places)))
 
     def sources(self) -> list[Known]:
