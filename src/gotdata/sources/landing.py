@@ -13,6 +13,7 @@ RECOGNISERS: Sequence[str] = (
     "osf",
     "webdav",
     "figshare",
+    "dryad",
     "dataverse",
     "cernopendata",
     "dandi",

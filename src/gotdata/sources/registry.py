@@ -22,6 +22,7 @@ OWN: Mapping[str, str] = {
     "osf": "gotdata.sources.osf:Osf",
     "invenio": "gotdata.sources.invenio:Invenio",
     "figshare": "gotdata.sources.figshare:Figshare",
+    "dryad": "gotdata.sources.dryad:Dryad",
     "dropbox": "gotdata.sources.dropbox:Dropbox",
     "gdrive": "gotdata.sources.gdrive:GDrive",
     "dandi": "gotdata.sources.dandi:Dandi",
