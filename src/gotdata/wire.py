@@ -103,7 +103,7 @@ class Workbench(Bench):
 
     def planted(self, name: str, index: Index, pins: Sequence[Pin]) -> LockedTree:
         """The tree of a snapshot that was indexed, able to fetch."""
-        mirrors = [self.mirror(pin, self.realm(pin)) for pin in pins]
+        mirrors = self.mirrors(pins, [self.realm(pin) for pin in pins])
         return LockedTree(name, index, mirrors, self.store, self.reader)
 
     def arguments(self, name: str, known: Locked, pins: Sequence[Pin]) -> dict[str, Any]:

@@ -119,6 +119,16 @@ class Bench:
         """How the files of a pin become origins."""
         return _mirror(self.source(pin), pin, realm, self.ctx)
 
+    def mirrors(self, pins: Sequence[Pin], realms: Sequence[str]) -> list[Mirror]:
+        """The same of pins that hold the same. Who waits for one of them until it answers never gets to the next: the
+        last is tried as often as the setting says, those before it twice."""
+        brisk = replace(self.ctx, http=self.ctx.http.trying_again(1))
+        last = len(pins) - 1
+        return [
+            _mirror(self.source(pin), pin, realm, self.ctx if at == last else brisk)
+            for at, (pin, realm) in enumerate(zip(pins, realms, strict=True))
+        ]
+
 
 def _mirror(source: Source, pin: Pin, realm: str, ctx: Context) -> Mirror:
     # Where an archive lies, its members don't.
@@ -183,6 +193,6 @@ def fetching(
 def _rebuilt(
     bench: Bench, name: str, index: Any, pins: Sequence[Any], realms: Sequence[str], fetching: bool
 ) -> LockedTree:
-    mirrors = [bench.mirror(pin, realm) for pin, realm in zip(msgspec.convert(pins, list[Pin]), realms, strict=True)]
+    mirrors = bench.mirrors(msgspec.convert(pins, list[Pin]), realms)
     names = Index(Path(index["folder"]), index["snapshot"], index["origins"], index["blocks"])
     return LockedTree(name, names, mirrors, bench.store, bench.reader if fetching else None, ahead=fetching)

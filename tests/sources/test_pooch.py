@@ -144,7 +144,7 @@ def test_a_file_that_is_not_what_the_registry_says_is_refused(registry: Registry
 
         pin = SOURCE.resolve(registry.ref, bench.ctx)
         [file] = SOURCE.files(pin, bench.ctx)
-        origin = bench.mirror(pin, bench.realm(pin))(file)
+        (origin,) = bench.mirror(pin, bench.realm(pin))(file)
         assert isinstance(origin, Bound)
         with pytest.raises(IntegrityError, match="is not what is due"):
             bench.reader.whole(Wanted("d/f", len(BODY), f"sha256:{file.checks[0].hex}", (origin,)))

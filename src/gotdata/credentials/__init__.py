@@ -9,9 +9,9 @@ from pathlib import Path
 from gotdata.credentials import file, tools
 from gotdata.credentials.edit import replace_refresh
 from gotdata.credentials.held import PUBLIC, Credential, Credentials, Post, Sent, Unusable
-from gotdata.credentials.urls import parse, site
+from gotdata.credentials.urls import parse, site, spelt
 
-__all__ = ["PUBLIC", "Credential", "Credentials", "Post", "Sent", "Unusable", "known", "load", "parse", "site"]
+__all__ = ["PUBLIC", "Credential", "Credentials", "Post", "Sent", "Unusable", "known", "load", "parse", "site", "spelt"]
 
 
 def load(environ: Mapping[str, str] = os.environ, *, service: bool = False) -> Credentials:

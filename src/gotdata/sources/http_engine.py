@@ -254,6 +254,12 @@ class Engine:
         made._targets = {}  # of those remembered, some were told to who showed a key
         return made
 
+    def trying_again(self, times: int) -> Engine:
+        """The same engine, which gives up after so many tries more, if not sooner."""
+        made = copy(self)
+        made._settings = replace(self._settings, retries=min(times, self._settings.retries))
+        return made
+
     def close(self) -> None:
         self._connections.close()
 
