@@ -8,7 +8,11 @@ from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.errors import AuthRequired, IntegrityError, NoRanges, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
+from gotdata.settings import Settings
+from gotdata.sources.http_engine import Engine
 from gotdata.sources.invenio import Invenio
+from gotdata.sources.invenio_record import place_of
+from gotdata.testing.hostile_contract import WALLS, HostileContract
 from gotdata.testing.invenio_double import Repository
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
 
@@ -36,9 +40,32 @@ class Record:
     def one(self, path: str) -> Ref:
         return Ref(f"{self.ref.url}/files/{path.replace(' ', '%20')}?download=1")
 
+    def fill(self, count: int) -> None:
+        for number in range(count):
+            self.put(f"many/{number}", b"")
+
+    def deny(self) -> None:
+        self.repository.denied = True
+
+    def limit(self, times: int) -> None:
+        self.repository.limit = times
+
+    def cut(self, path: str, after: int) -> None:
+        self.repository.cut_file(self.id, path, after)
+
+    def lie(self, what: str) -> None:
+        if what in WALLS:
+            self.repository.wall = what
+        else:
+            self.repository.hostile = what
+
+    def asked(self) -> int:
+        return len(self.repository.server.requests)
+
 
 class TestInvenio(SourceContract):
     source = SOURCE
+    checks = "md5"
     empty_folders = False
     odd_names = tuple(name for name in ODD_NAMES if name != "...")
 
@@ -46,6 +73,20 @@ class TestInvenio(SourceContract):
     def place(self) -> Iterator[Place]:
         with Repository() as repository:
             yield Record(repository)
+
+
+class TestInvenioAgainstLies(HostileContract):
+    """The files of a record come in one answer: their listing knows no pages."""
+
+    source = SOURCE
+    lies = ("sizes", "names", "twins")
+
+    @pytest.fixture
+    def liar(self) -> Iterator[Record]:
+        with Repository() as repository:
+            record = Record(repository)
+            record.put("counts.h5", BODY)
+            yield record
 
 
 @pytest.fixture
@@ -167,7 +208,7 @@ def test_a_broken_address_of_a_file_is_replaced_by_its_other(repository: Reposit
 
 def test_a_restricted_record_says_what_would_open_it(repository: Repository) -> None:
     id = repository.publish({"a": BODY}, restricted=True)
-    with pytest.raises(AuthRequired, match=r'restricted.*token for \["http://127.*credentials.toml'):
+    with pytest.raises(AuthRequired, match=r"restricted.*`gotdata login http://127.*` puts in a token"):
         resolved(repository, id)
 
 
@@ -221,3 +262,84 @@ def test_a_forged_locator_is_refused() -> None:
     pin = Pin("invenio", Ref("invenio:https://zenodo.org/records/1"), "doi:10.5281/zenodo.1", {"record": "1"})
     with pytest.raises(IntegrityError, match="edited"):
         Invenio().url(pin, RemoteFile("f.bin", 4, at="https://zenodo.org.evil.example/records/1/files/f.bin"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ZENODO.org/record/5",
+        "http://www.zenodo.org/records/5?token=x",
+        "https://zenodo.org/api/records/5",
+        "https://zenodo.org/doi/10.5281/zenodo.5",
+    ],
+)
+def test_one_record_has_one_spelling(url: str) -> None:
+    place = place_of(url)
+    assert place is not None
+    assert place.page == "https://zenodo.org/records/5"
+
+
+@pytest.mark.parametrize("page", ["files/a/b c.csv?download=1", "preview/a/b%20c.csv?include_deleted=0"])
+def test_pages_about_one_file_mean_it(repository: Repository, page: str) -> None:
+    id = repository.publish({"a/b c.csv": b"1", "other": b"2"})
+    pin = resolved(repository, f"{id}/{page}")
+    assert pin.version == {"record": id, "file": "a/b c.csv"}
+    assert [file.path for file in listed(pin)] == ["b c.csv"]
+
+
+def test_keys_with_slashes_are_sent_as_they_are(repository: Repository) -> None:
+    """An escaped slash was a 404 at Zenodo."""
+    pin = resolved(repository, repository.publish({"jbferet/biodivMapR v1.zip": BODY}))
+    [file] = listed(pin)
+    assert file.path == "jbferet/biodivMapR v1.zip"
+    with SOURCE.read(pin, file, Span(5, 10), context()) as stream:
+        assert stream.readall() == BODY[5:10]
+    assert file.at.endswith("/files/jbferet/biodivMapR%20v1.zip")
+
+
+def test_a_repository_from_before_invenio_rdm_lists_files_in_its_records(repository: Repository) -> None:
+    repository.before, repository.ranges = True, ""
+    pin = resolved(repository, id := repository.publish({"a/b": BODY}))
+    [file] = listed(pin)
+    assert file.at == f"{repository.root}/api/files/bucket-{id}/a/b"
+    with SOURCE.read(pin, file, Span(5, 10), context()) as stream:
+        assert stream.readall() == BODY[5:10]
+
+
+def test_a_draft_is_never_taken(repository: Repository) -> None:
+    id = repository.publish({"a": b"1"})
+    repository.draft(id)
+    with pytest.raises(ResolveError, match="is a draft"):
+        resolved(repository, id)
+
+
+def test_a_limit_that_says_when_it_ends_is_waited_for(repository: Repository) -> None:
+    id = repository.publish({"a": b"1"})
+    repository.limit, repository.resets = 1, True
+    waited: list[float] = []
+    held, chosen = Credentials(), Settings()
+    ctx = Context(chosen, held, Engine(chosen, held, sleep=waited.append, environ={}))
+    assert resolved(repository, id, ctx).version == {"record": id}
+    assert 1 <= waited[0] <= 3
+
+
+def test_versions_that_lead_in_a_circle_are_an_error(repository: Repository) -> None:
+    first = repository.publish({"a": b"1"})
+    for _ in range(4):
+        repository.publish({"a": b"1"}, after=first)
+    repository.circles = True
+    with pytest.raises(SourceError, match="a loop on the server"):
+        resolved(repository, first, version="9")
+
+
+def test_a_link_of_a_listing_to_another_site_is_not_followed(repository: Repository) -> None:
+    """The bytes would be kept as the record's."""
+    id = repository.publish({"a": BODY})
+    pin = resolved(repository, id)
+    repository.server.put(
+        f"api/records/{id}/files",
+        b'{"entries": [{"key": "a", "size": 4, "links": {"content": "https://evil.example/a"}}]}',
+        kind="application/json",
+    )
+    [file] = listed(pin)
+    assert file.at.startswith(repository.root)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Literal
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
-from gotdata.testing.server import Reply, Request, Server
+from gotdata.testing.double import Double, reply
+from gotdata.testing.server import Reply, Request
 
 RDM = "application/vnd.inveniordm.v1+json"
 
@@ -25,23 +25,24 @@ class _Record:
     restricted: bool
     files: dict[str, bytes] = field(default_factory=dict)
     withdrawn: bool = False
+    draft: bool = False
 
 
-class Repository:
-    """Records, their versions and files. A context manager.
+class Repository(Double):
+    """Records, their versions and files.
 
     Attributes:
-        server: the repository itself; its ``requests`` tell what was asked.
-        store: another origin, to which reads are redirected by signed URLs where ``stored`` says so.
         ranges: which of the two addresses of a file sends ranges.
+        stored: reads are redirected to signed URLs at another origin.
         concepts: what the API answers for the id of a concept: 404, as Zenodo did for a while, or a redirect.
-        token: what opens restricted records.
-        limit: requests that are answered 429 before any other answer.
         page: versions in one answer.
         old: it knows the older shape of records only, as Zenodo's default still is.
+        before: it is from before InvenioRDM: files are listed in the record, and lie in buckets.
+        resets: a limit of requests says when it ends, and not how long to wait.
+        circles: pages of versions lead back to the first.
     """
 
-    token = "let-me-in"  # noqa: S105
+    page = 2
 
     def __init__(
         self,
@@ -49,28 +50,11 @@ class Repository:
         stored: bool = False,
         concepts: Literal["missing", "redirect"] = "missing",
     ) -> None:
-        self.server = Server(index="")
-        self.store = Server(index="")
-        self.server.otherwise = self._answer
+        super().__init__()
         self.ranges, self.stored, self.concepts = ranges, stored, concepts
-        self.limit = 0
-        self.page = 2
-        self.old = False
+        self.old, self.before, self.resets, self.circles = False, False, False, False
         self._records: dict[str, _Record] = {}
         self._next = 1000
-
-    def __enter__(self) -> Repository:
-        self.server.__enter__()
-        self.store.__enter__()
-        return self
-
-    def __exit__(self, *ended: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.server.__exit__(*ended)
-        self.store.__exit__(*ended)
-
-    @property
-    def root(self) -> str:
-        return self.server.url.rstrip("/")
 
     def publish(self, files: Mapping[str, bytes], version: str = "", after: str = "", restricted: bool = False) -> str:
         """A record, or a new version of the record ``after``. Returns its id."""
@@ -93,10 +77,10 @@ class Repository:
         for name, path in (("page", f"records/{id}/files/{key}"), ("api", f"api/records/{id}/files/{key}/content")):
             if self.stored:
                 signed = f"signed/{id}/{key}"
-                target = self.store.put(signed, body, get_only=True) + "?X-Amz-Signature=s1"
-                self.server.put(path, b"", redirect=target, auth=auth)
+                self.server.put(path, b"", redirect=self.signed(signed, body), auth=auth)
             else:
                 self.server.put(path, body, etag=etag, ranges=self.ranges == name, auth=auth)
+        self.server.put(f"api/files/bucket-{id}/{key}", body, etag=etag, auth=auth)
 
     def remove(self, id: str, key: str) -> None:
         del self._records[id].files[key]
@@ -113,11 +97,22 @@ class Repository:
     def doi(self, id: str) -> str:
         return f"10.5072/zenodo.{id}"
 
-    def _answer(self, request: Request) -> Reply | None:
-        if self.limit > 0:
-            self.limit -= 1
-            return Reply(429, {"Retry-After": "7", "X-RateLimit-Remaining": "0"}, b"")
-        path = unquote(urlsplit(request.path).path)
+    def draft(self, id: str) -> None:
+        """A record that nobody published yet, shown to who may edit it."""
+        self._records[id].draft = True
+
+    def cut_file(self, id: str, key: str, after: int) -> None:
+        """The next body of a file breaks off."""
+        self.server.change(f"records/{id}/files/{key}", cut=after, cuts=1)
+
+    def refusal(self, request: Request) -> Reply:
+        return reply(403, {"status": 403, "message": "Permission denied."})
+
+    def too_many(self) -> Reply:
+        when = {"X-RateLimit-Reset": str(int(time.time()) + 3)} if self.resets else {"Retry-After": "7"}
+        return Reply(429, {**when, "X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0"}, b"")
+
+    def answer(self, request: Request, path: str) -> Reply | None:
         if match := re.fullmatch(r"/api/handles/10\.5072/zenodo\.(\w+)", path):
             return self._handle(match[1])
         if match := re.fullmatch(r"/(api/)?records?/(\w+)(/files|/versions)?", path):
@@ -130,28 +125,30 @@ class Repository:
     def _handle(self, id: str) -> Reply:
         known = id in self._records or any(record.concept == id for record in self._records.values())
         if not known:
-            return _json(404, {"responseCode": 100, "handle": self.doi(id)})
+            return reply(404, {"responseCode": 100, "handle": self.doi(id)})
         value = {"format": "string", "value": f"{self.root}/record/{id}"}
-        return _json(200, {"responseCode": 1, "values": [{"index": 1, "type": "URL", "data": value}]})
+        return reply(200, {"responseCode": 1, "values": [{"index": 1, "type": "URL", "data": value}]})
 
     def _concept(self, id: str, api: bool) -> Reply:
         versions = [record for record in self._records.values() if record.concept == id]
         if not versions or (api and self.concepts == "missing"):
-            return _json(404, {"status": 404, "message": "The persistent identifier does not exist."})
+            return reply(404, {"status": 404, "message": "The persistent identifier does not exist."})
         return Reply(302, {"Location": f"/{'api/' * api}records/{versions[-1].id}"}, b"")
 
     def _record(self, record: _Record, part: str, request: Request) -> Reply:
         if record.withdrawn:
-            return _json(410, {"status": 410, "message": "The record has been deleted."})
+            return reply(410, {"status": 410, "message": "The record has been deleted."})
         if part == "/versions":
             return self._versions(record, request)
+        if part == "/files" and self.before:
+            return reply(404, {"status": 404, "message": "The requested URL was not found on the server."})
         if part == "/files":
             if record.restricted and request.headers.get("authorization") != f"Bearer {self.token}":
-                return _json(403, {"status": 403, "message": "Permission denied."})
-            entries = [self._entry(record, key, body) for key, body in record.files.items()]
-            return _json(200, {"enabled": bool(entries), "entries": entries, "order": []})
-        new = RDM in request.headers.get("accept", "") and not self.old
-        return _json(200, self._rdm(record) if new else self._legacy(record))
+                return reply(403, {"status": 403, "message": "Permission denied."})
+            entries = self._entries(record)
+            return reply(200, {"enabled": bool(entries), "entries": entries, "order": []})
+        new = RDM in request.headers.get("accept", "") and not (self.old or self.before)
+        return reply(200, self._rdm(record) if new else self._legacy(record))
 
     def _versions(self, record: _Record, request: Request) -> Reply:
         known = [one for one in self._records.values() if one.concept == record.concept and not one.withdrawn][::-1]
@@ -159,13 +156,23 @@ class Repository:
         shown = known[(number - 1) * self.page : number * self.page]
         here = f"{self.root}/api/records/{record.id}/versions?page="
         links = {"self": f"{here}{number}"} | (
-            {"next": f"{here}{number + 1}"} if number * self.page < len(known) else {}
+            {"next": f"{here}{1 if self.circles else number + 1}"} if number * self.page < len(known) else {}
         )
-        return _json(200, {"hits": {"hits": [self._rdm(one) for one in shown], "total": len(known)}, "links": links})
+        return reply(200, {"hits": {"hits": [self._rdm(one) for one in shown], "total": len(known)}, "links": links})
+
+    def _entries(self, record: _Record) -> list[dict[str, Any]]:
+        found = [self._entry(record, key, body) for key, body in record.files.items()]
+        if self.hostile == "sizes":
+            return [{**one, "size": one["size"] + 1} for one in found]
+        if self.hostile == "names":
+            return [{**one, "key": "../../etc/passwd"} for one in found]
+        return found + found[:1] if self.hostile == "twins" else found
 
     def _entry(self, record: _Record, key: str, body: bytes) -> dict[str, Any]:
         here = f"{self.root}/api/records/{record.id}/files/{quote(key, safe='/')}"
         links = {"self": here, "content": f"{here}/content"}
+        if self.before:
+            links = {"self": f"{self.root}/api/files/bucket-{record.id}/{quote(key, safe='/')}"}
         return {"key": key, "size": len(body), "checksum": f"md5:{_md5(body)}", "status": "completed", "links": links}
 
     def _rdm(self, record: _Record) -> dict[str, Any]:
@@ -185,6 +192,7 @@ class Repository:
             },
             "access": {"record": "public", "files": "restricted" if record.restricted else "public"},
             "files": {"enabled": bool(record.files)},
+            "is_draft": record.draft,
         }
 
     def _legacy(self, record: _Record) -> dict[str, Any]:
@@ -202,10 +210,6 @@ class Repository:
             },
             "files": [self._entry(record, key, body) for key, body in record.files.items()],
         }
-
-
-def _json(status: int, value: Any) -> Reply:
-    return Reply(status, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
 
 def _page() -> Reply:
