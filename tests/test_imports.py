@@ -37,6 +37,7 @@ TIERS = (
         "repository",
         "project",
         "loose",
+        "export",
         "history",
         "imports",
         "verifying",

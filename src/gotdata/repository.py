@@ -214,6 +214,11 @@ class Repository:
         self._chosen([name])
         return self._tree(name)[0]
 
+    def pins(self, name: str) -> list[Pin]:
+        """What a dataset is locked to, a pin for each mirror. Raises as ``tree``."""
+        self._index(name)
+        return self._pins(name)
+
     def arguments(self, name: str) -> dict[str, Any]:
         """What other processes make the same tree of. No secret."""
         self._index(name)

@@ -25,6 +25,7 @@ VERBS = {
     "ls": "List a folder of a dataset or reference.",
     "cat": "Write a file of a dataset or reference to standard output.",
     "get": "Download a reference: parallel, resumed, verified.",
+    "export": "Write what is locked as Croissant or Data Package.",
     "verify": "Read what is here again, against the lock.",
     "cache": "Look after the store of this machine.",
     "login": "Store a credential, or say what is known.",

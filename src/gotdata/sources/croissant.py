@@ -70,7 +70,10 @@ def _path(node: Node, address: str) -> str:
     name that it has where it lies."""
     if not re.match(r"[A-Za-z][\w+.-]*:|//", address) and "?" not in address:
         return ""
-    for word in (_id(node), jsonld.text(node, "name")):
+    id, name = _id(node), jsonld.text(node, "name")
+    if id != name and id == re.sub(r"\s", "_", name):
+        return name  # an @id may hold no white space
+    for word in (id, name):
         if re.fullmatch(r"[^#:][^:]*\.\w{1,10}", word):
             return word
     return ""

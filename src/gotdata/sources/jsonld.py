@@ -39,7 +39,9 @@ def text(of: object, name: str) -> str:
 
 def _word(value: object) -> str:
     if isinstance(value, dict):
-        return next(filter(None, (_word(value.get(key)) for key in ("@value", "value", "name", "@id", "url"))), "")
+        said = next(filter(None, (_word(value.get(key)) for key in ("@value", "value", "name", "@id", "url"))), "")
+        # Else it may be one text in several languages.
+        return said or next((_word(value[key]) for key in value if re.fullmatch(r"[a-z]{2,3}(-\w+)?", key)), "")
     if isinstance(value, list):
         return next(filter(None, map(_word, value)), "")
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -21,6 +21,14 @@ _NAMES = {
     "schemaorg": "page",
 }
 _LD = "application/ld+json"
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "dct": "http://purl.org/dc/terms/",
+    "sc": "https://schema.org/",
+}
 
 
 class Portal(Double):
@@ -83,11 +91,7 @@ class Portal(Double):
             for path, body in self.files.items()
         ]
         return {
-            "@context": {
-                "@vocab": "https://schema.org/",
-                "sc": "https://schema.org/",
-                "cr": "http://mlcommons.org/croissant/",
-            },
+            "@context": _CONTEXT,
             "@type": "sc:Dataset",
             "conformsTo": "http://mlcommons.org/croissant/1.1",
             "name": "Cells",
