@@ -9,7 +9,7 @@ BIN := .venv/bin
 MANIFEST ?=
 TESTS ?= tests
 PLATFORMS := linux darwin win32
-PACKAGES := nginx-light apache2-bin fuse3 attr dosfstools git openssl zstd docker.io docker-compose debootstrap iptables e2fsprogs \
+PACKAGES := nginx-light libnginx-mod-http-dav-ext apache2-bin fuse3 attr dosfstools git git-lfs openssl zstd docker.io docker-compose debootstrap iptables e2fsprogs \
     postgresql redis-server libmagic1
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -16,6 +16,7 @@ from gotdata.model import Kind, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact
 from gotdata.sources.api import Hosted, naming, words
 from gotdata.sources.http import canonical, settle
+from gotdata.sources.http_answer import same_version
 from gotdata.sources.webdav_listing import Entry, explain, listing
 
 TITLE = "WebDAV"
@@ -216,21 +217,23 @@ def _walk(base: str, ctx: Context, headers: Mapping[str, str]) -> Iterator[tuple
 def _kept(entry: Entry, url: str, ctx: Context, headers: Mapping[str, str]) -> str:
     """By what files are bound: ``etag`` or ``mtime``, if the server says the same when a file is read. One question for
     all: it's one server."""
-    with suppress(SourceError, NotFound):
-        kind, _, said = ctx.http.probe(url, headers).version.partition(":")
-        if kind == "etag" and said.removeprefix("W/") == entry.etag.removeprefix("W/"):
-            return kind
-        if kind == "mtime" and said == entry.modified:
-            return kind
+    part = Span(0, 1) if (entry.size or 0) > 1 else None
+    with suppress(SourceError, NotFound), ctx.http.get(url, part, headers=headers) as answer:
+        for kind, version in _versions(entry).items():
+            if not version.endswith(":") and same_version(answer.headers, version):
+                return kind
     return ""
+
+
+def _versions(entry: Entry) -> dict[str, str]:
+    return {"etag": f"etag:{entry.etag}", "mtime": f"mtime:{entry.modified}"}
 
 
 def _file(path: str, at: str, asked: str, entry: Entry, kept: str, ctx: Context) -> RemoteFile:
     """``at`` is how a file is known, ``asked`` where it is."""
     if entry.size is None:
         return replace(settle(asked, path, ctx.http.probe(asked), ctx), at=at)
-    version = {"etag": f"etag:{entry.etag}", "mtime": f"mtime:{entry.modified}"}.get(kept, "")
-    return RemoteFile(path, entry.size, at=at, version=version, checks=entry.checks)
+    return RemoteFile(path, entry.size, at=at, version=_versions(entry).get(kept, ""), checks=entry.checks)
 
 
 def _escaped(path: str) -> str:
