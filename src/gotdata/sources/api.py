@@ -107,6 +107,27 @@ def pages(first: str, ask: Callable[[str], T], following: Callable[[T], tuple[in
             raise SourceError(f"{redact(first)}: its listing does not end: {len(seen)} pages, the last ones empty")
 
 
+def numbered(
+    ask: Callable[[int, int], list[dict[str, Any]]], key: Callable[[dict[str, Any]], str]
+) -> Iterator[dict[str, Any]]:
+    """The entries of a listing whose pages are asked for by number, until one has nothing new: some servers send less
+    of a page than was asked for, others know no pages and send all each time.
+
+    Args:
+        ask: brings a page, by its number from 0 and by how many entries came before.
+        key: tells entries apart.
+    """
+    seen: set[int] = set()
+    for number in range(PAGES):
+        before = len(seen)
+        for entry in ask(number, before):
+            if (one := hash(key(entry))) not in seen:
+                seen.add(one)
+                yield entry
+        if len(seen) == before:
+            return
+
+
 @contextmanager
 def told(name: str) -> Iterator[None]:
     """Puts the provider's name before the message of what a question to it raises."""

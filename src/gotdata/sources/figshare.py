@@ -23,7 +23,7 @@ from gotdata.errors import (
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile
 from gotdata.paths import redact, shown
 from gotdata.report import Event
-from gotdata.sources.api import Hosted, below, naming, rows, table, whole, words
+from gotdata.sources.api import Hosted, below, naming, numbered, rows, table, whole, words
 from gotdata.sources.base import Powers
 from gotdata.sources.figshare_place import API, PAGES, Place, known, place
 from gotdata.sources.http_answer import Facts, Refusal
@@ -102,14 +102,14 @@ class Figshare(Hosted):
 
     def _thing(self, url: str, ctx: Context) -> Mapping[str, Any]:
         found = self._ask(url, ctx)
-        if not words(found, "id") and not words(found, "uuid"):
+        if not _id(found):
             raise SourceError(f"{redact(url)} is not what Figshare's API answers")
         return table(found)
 
     def _found(self, there: Place, ctx: Context) -> Place:
         """The article of a DOI that does not hold its id."""
         found = rows(self._ask(f"{there.api}/articles?doi={quote(there.doi, safe='')}", ctx))
-        id = words(found[0], "id") if found else ""
+        id = _id(found[0]) if found else ""
         if not re.fullmatch(r"[\w-]+", id):
             raise ResolveError(f"{there.api} knows no article with the DOI {shown(there.doi)}")
         return Place(there.api, article=id, version=there.version)
@@ -146,7 +146,7 @@ class Figshare(Hosted):
             raise ResolveError(f"{page}: its API tells the articles of the newest version only, which is {version}")
         held: list[str] = []
         for one in self._paged(f"{page}/articles", ctx):
-            id, doi = words(one, "id"), re.search(r"\.v(\d+)$", words(one, "doi"))
+            id, doi = _id(one), re.search(r"\.v(\d+)$", words(one, "doi"))
             held.append(f"{id}.{doi[1] if doi else words(self._article(there, id, '', ctx), 'version')}")
             if not re.fullmatch(r"[\w-]+\.\d+", held[-1]) or len(held) > ARTICLES:
                 raise SourceError(f"{page} lists more than {ARTICLES} articles, or one without id and version")
@@ -158,20 +158,13 @@ class Figshare(Hosted):
         return Pin(self.name, Ref(f"figshare:{page}/versions/{version}"), namespace, pinned, citation)
 
     def _paged(self, url: str, ctx: Context) -> Iterator[dict[str, Any]]:
-        """What a listing holds. It ends with a page that has nothing new: 4TU's knows no pages and sends all each
-        time."""
-        seen: set[str] = set()
-        number, news = 0, True
-        while news:
-            number, news = number + 1, False
-            found = self._ask(f"{url}?page={number}&page_size={PAGE}", ctx)
+        def ask(number: int, _: int) -> list[dict[str, Any]]:
+            found = self._ask(f"{url}?page={number + 1}&page_size={PAGE}", ctx)
             if not isinstance(found, list):
                 raise SourceError(f"{redact(url)} is no listing of Figshare")
-            for one in rows(found):
-                if (id := words(one, "id") or words(one, "uuid")) not in seen:
-                    seen.add(id)
-                    news = True
-                    yield one
+            return rows(found)
+
+        return numbered(ask, _id)
 
     def _files(self, there: Place, id: str, version: str, ctx: Context, wanted: str = "") -> Iterator[RemoteFile]:
         """The files of an article; of two with one name, the later has its id in its name. What an article itself says
@@ -182,7 +175,7 @@ class Figshare(Hosted):
         total = links = found = 0
         for one in self._paged(f"{url}/files", ctx):
             name, size = words(one, "name"), whole(one, "size")
-            file = words(one, "id") or words(one, "uuid")
+            file = _id(one)
             total += size or 0
             if one.get("is_link_only") is True:
                 links += 1
@@ -276,6 +269,11 @@ def _file(there: Place, one: Mapping[str, Any], id: str, path: str, size: int) -
     checks = (Checksum("md5", md5),) if re.fullmatch(r"[0-9a-f]{32}", md5) else ()
     at = told if told and below(told, there.home) else f"{there.api}/file/download/{quote(id)}"
     return RemoteFile(path, size, at=at, version="" if checks else f"id:{id}", checks=checks)
+
+
+def _id(of: object) -> str:
+    """A number; a UUID where the software is djehuty."""
+    return words(of, "id") or words(of, "uuid")
 
 
 def _citation(of: Mapping[str, Any]) -> Citation:
