@@ -92,7 +92,7 @@ class Mendeley(Double):
         return self._files(match[1], known[number - 1], query)
 
     def _folders(self, version: _Version) -> list[dict[str, Any]]:
-        said = [
+        said: list[dict[str, Any]] = [
             {"id": id, "name": path.rpartition("/")[2], "parent_id": version.folders.get(path.rpartition("/")[0])}
             for path, id in version.folders.items()
         ]
