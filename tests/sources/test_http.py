@@ -36,6 +36,16 @@ class Served:
     def one(self, path: str) -> Ref:
         return Ref(self.server.at(f"data/{path}"))
 
+    def deny(self) -> None:
+        self.server.otherwise = lambda request: Reply(401, {"WWW-Authenticate": "Basic"}, b"")
+
+    def limit(self, times: int) -> None:
+        left = [Reply(429, {"Retry-After": "1"}, b"")] * times
+        self.server.otherwise = lambda request: left.pop() if left else None
+
+    def cut(self, path: str, after: int) -> None:
+        self.server.change(f"data/{path}", cut=after, cuts=1)
+
 
 class TestHttp(SourceContract):
     source = SOURCE
@@ -69,6 +79,10 @@ class TestHttpByJson(SourceContract):
             def put(self, path: str, body: bytes) -> None:
                 self.count = getattr(self, "count", 0) + 1
                 self.server.put(f"data/{path}", body, etag="", modified=f"Sun, 06 Nov 1994 08:49:{self.count:02} GMT")
+
+            def fill(self, count: int) -> None:
+                for number in range(count):
+                    self.server.put(f"data/many/{number}", b"x")
 
         with Server(index="json") as server:
             yield Dated(server)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gotdata.errors import (
-    AuthRequired,
-    GotdataError,
-    SourceError,
-)
-from gotdata.testing.server import Server
+from gotdata.credentials import Credential, Credentials, Sent, edit, load
+from gotdata.errors import AccessDenied, AuthRequired, GotdataError, SourceError, SourceUnavailable
+from gotdata.testing.server import Reply, Request, Server
 from tests.sources.engines import BODY, PART, SIZE, Clock, engine, held_for, read
 
 
@@ -99,3 +98,73 @@ def test_a_redirect_written_in_utf8_is_followed(server: Server) -> None:
     server.put("grün", BODY)
     url = server.put("f", redirect="/grün".encode().decode("latin-1"))
     assert read(engine(), url) == BODY
+
+
+def test_two_addresses_of_one_account_may_lead_to_each_other(server: Server, other: Server) -> None:
+    """A provider's API redirects to where it keeps files: one token is for both."""
+    other.put("g", BODY, auth="Bearer one")
+    url = server.put("f", auth="Bearer one", redirect=other.at("g"))
+    both = Credentials(
+        Credential(prefix, "cred:one", (("Authorization", "Bearer one"),)) for prefix in (server.url, other.url)
+    )
+    assert read(engine(held=both), url) == BODY
+    assert other.requests[0].headers["authorization"] == "Bearer one"
+
+
+def test_a_query_that_is_a_credential_is_sent_and_never_shown(server: Server, other: Server) -> None:
+    signed = Credential(server.url, "cred:one", live=lambda post: Sent(query="sv=1&sig=s3cr3t"))
+    http = engine(held=Credentials([signed]))
+    assert read(http, server.put("f", BODY)) == BODY
+    assert read(http, f"{server.at('f')}?x=1") == BODY
+    assert [request.path for request in server.requests] == ["/f?sv=1&sig=s3cr3t", "/f?x=1&sv=1&sig=s3cr3t"]
+    page = http.text(server.put("page", b"text", redirect=server.put("there", b"text")))
+    assert "s3cr3t" not in page.url
+    with pytest.raises(AccessDenied) as caught:
+        http.get(server.put("shut", always=403))
+    assert "s3cr3t" not in str(caught.value)
+    assert read(http, server.put("away", redirect=other.put("g", BODY))) == BODY
+    assert "sig" not in other.requests[0].path
+
+
+def test_a_token_is_renewed_on_the_way_and_no_sooner(server: Server, other: Server, tmp_path: Path) -> None:
+    """A refresh token of credentials.toml, a token endpoint, and a server that takes what that gives."""
+    given: list[str] = []
+
+    def token(request: Request) -> Reply | None:
+        assert (request.method, request.headers.get("authorization")) == ("POST", None)
+        given.append(request.body.decode())
+        return Reply(200, {"Content-Type": "application/json"}, b'{"access_token": "fresh", "expires_in": 3600}')
+
+    other.otherwise = token
+    path = tmp_path / "credentials.toml"
+    entry = {"refresh": "again", "client": "me", "token_url": f"{other.url}token"}
+    edit.put(path, server.url, entry)
+    environ = {"GOTDATA_CREDENTIALS": str(path), "NETRC": str(tmp_path / "none")}
+    http = engine(held=load(environ, service=True))
+    url = server.put("f", BODY, auth="Bearer fresh")
+    assert not given
+    assert read(http, url) == read(http, url) == BODY
+    assert given == ["grant_type=refresh_token&refresh_token=again&client_id=me"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "words"),
+    [
+        (400, b'{"error": "invalid_grant"}', AuthRequired, "does not renew it .invalid_grant.; `gotdata login"),
+        (500, b"", SourceUnavailable, "answered 500"),
+        (200, b"<html>", SourceError, "where a token was due"),
+        (200, b"{}", SourceError, "answered no access token"),
+        (302, b"", SourceError, "where a token was due"),
+    ],
+)
+def test_a_token_endpoint_that_gives_none_is_named(
+    server: Server, other: Server, tmp_path: Path, status: int, body: bytes, error: type[Exception], words: str
+) -> None:
+    other.otherwise = lambda request: Reply(status, {"Location": server.url} if status == 302 else {}, body)
+    path = tmp_path / "credentials.toml"
+    edit.put(path, server.url, {"refresh": "s3cr3t", "client": "me", "token_url": f"{other.url}token"})
+    environ = {"GOTDATA_CREDENTIALS": str(path), "NETRC": str(tmp_path / "none")}
+    with pytest.raises(error, match=words) as caught:
+        engine(held=load(environ, service=True), retries=0).get(server.put("f", BODY))
+    assert "s3cr3t" not in str(caught.value)
+    assert not server.requests, "nothing is asked without the credential that is due"
