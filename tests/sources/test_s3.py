@@ -248,7 +248,7 @@ def test_a_canonical_reference_holds_all_options() -> None:
         ("s3://arn:aws:s3:us-west-2:1:accesspoint/x", {}, "s3://BUCKET/KEY"),
         ("s3://fast--usw2-az1--x-s3/a", {}, "directory buckets"),
         ("s3://bucket/a/../b", {}, "between slashes"),
-        ("s3://bucket/a", {"profile": "work"}, "no option 'profile'"),
+        ("s3://bucket/a", {"profile": "work"}, "can't choose among your keys: set AWS_PROFILE"),
         ("s3://bucket/a", {"region": "a.evil/"}, "is no region"),
         ("s3://bucket/a", {"addressing": "dns"}, "addressing is one of"),
         ("s3://bucket/a", {"endpoint": "ftp://x"}, "no address"),

@@ -41,3 +41,21 @@ def test_dandi_s_etag_is_as_dandischema_computes_it(body: bytes, told: str) -> N
 )
 def test_dandi_s_parts_are_as_large_as_dandischema_makes_them(size: int, part: int) -> None:
     assert digests._dandi(size) == part
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "package", "check"),
+    [
+        ("crc32", "zlib", "cbf43926"),
+        ("crc32c", "google_crc32c", "e3069283"),
+        ("crc64nvme", "awscrt", "ae8b14860a799888"),
+        ("adler32", "zlib", "091e01de"),
+    ],
+)
+def test_running_sums_have_the_check_value_of_their_catalogue(algorithm: str, package: str, check: str) -> None:
+    """https://reveng.sourceforge.io/crc-catalogue/: of the nine digits, here in two pieces."""
+    pytest.importorskip(package, reason=f"pip install {package}")
+    hash = digests.begin(algorithm, 9)
+    hash.update(b"1234")
+    hash.update(memoryview(b"56789"))
+    assert hash.hexdigest() == check

@@ -23,7 +23,7 @@ from gotdata.errors import (
 )
 from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
-from gotdata.sources import s3_listing
+from gotdata.sources import s3_bucket, s3_listing
 from gotdata.sources.base import Powers
 from gotdata.sources.s3_bucket import is_folder, parse
 
@@ -41,14 +41,14 @@ class S3:
     powers = Powers(versions=True)
 
     def claims(self, ref: Ref) -> bool:
-        return ref.url.lower().startswith("s3:")
+        return s3_bucket.claims(ref.url)
 
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
         from gotdata.sources.s3_access import located, open_access
 
         bucket, key = parse(ref)
         access = open_access(located(bucket, ctx.settings, ctx.reach), ctx.settings, ctx.reach)
-        wanted = ref.option("version")
+        wanted = s3_bucket.version(ref)
         if wanted and is_folder(key):
             raise ResolveError(f"{redact(ref.url)} is a folder, and `version` is the VersionId of one object")
         try:
@@ -77,9 +77,9 @@ class S3:
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         access, key = self._access(pin, ctx)
         if is_folder(key):
-            yield from s3_listing.entries(access, key, pin.version)
+            yield from s3_listing.entries(access, key, pin.version, ctx.reporter)
         else:
-            yield s3_listing.entry(access, key, pin.version)
+            yield s3_listing.entry(access, key, pin.version, ctx.reporter)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         access, key = self._access(pin, ctx)

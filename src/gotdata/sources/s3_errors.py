@@ -77,7 +77,7 @@ def translated(where: str, unsigned: str = "") -> Iterator[None]:
         raise ResolveError(f"{where} can't be asked for: {redact(str(error))}") from error
     except (BotoCoreError, ResponseParserError) as error:
         # Such as an answer that is no S3 answer.
-        raise SourceError(f"{where}: {redact(str(error))}; check the `endpoint:`") from error
+        raise SourceError(f"{where}: no answer of S3 ({redact(str(error))}); check the `endpoint:`") from error
 
 
 def status(error: ClientError) -> int:
@@ -102,7 +102,8 @@ def fault(error: ClientError, where: str, unsigned: str) -> GotdataError:
     if code == "RequestTimeTooSkewed":
         return SourceError(f"{where}: this machine's clock and the server's differ too much: set it")
     if code == "InvalidObjectState":
-        return AccessDenied(f"{where} is archived (Glacier): it must be restored before it can be read")
+        kind = shown(str(said.get("StorageClass", "Glacier")))
+        return AccessDenied(f"{where} is archived ({kind}): it must be restored before it can be read")
     if code == "NoSuchBucket":
         return NotFound(f"{where}: there is no such bucket; check its name and the `endpoint:`")
     if code == "NoSuchVersion" or (code == "InvalidArgument" and "version id" in message.lower()):

@@ -19,6 +19,7 @@ from gotdata.errors import (
 )
 from gotdata.model import Checksum, Kind, RemoteFile
 from gotdata.paths import redact, shown
+from gotdata.report import Event, Reporter
 
 if TYPE_CHECKING:
     from gotdata.sources.s3_access import Access
@@ -27,6 +28,8 @@ EMPTY_PAGES = 100
 """Pages that may come one after the other with nothing in them."""
 _NO_VERSION = ("", "null")
 """VersionIds of what was written while the bucket kept no versions: the next write replaces it."""
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+"""Storage classes that are not read before they are restored. (GLACIER_IR is.)"""
 _CHECKSUMS = {
     "ChecksumSHA256": ("sha256", 32),
     "ChecksumSHA1": ("sha1", 20),
@@ -90,27 +93,37 @@ def _readable(access: Access, key: str, version: str) -> bool:
     return True
 
 
-def entry(access: Access, key: str, pinned: Mapping[str, str]) -> RemoteFile:
+def entry(access: Access, key: str, pinned: Mapping[str, str], reporter: Reporter) -> RemoteFile:
     """The one file of an object's pin."""
     head = _head(access, key, pinned.get("id", ""), pinned.get("etag", ""))
+    if head.get("StorageClass") in _ARCHIVES and 'ongoing-request="false"' not in str(head.get("Restore", "")):
+        reporter(_archived(access, key, head, "must be restored before it can be read"))
     version = _version({"VersionId": pinned.get("id", ""), "ETag": pinned.get("etag", "")})
     checks = checksums(head, in_aws=not access.bucket.endpoint)
     return RemoteFile(key.rpartition("/")[2], int(head["ContentLength"]), version=version, checks=checks)
 
 
-def entries(access: Access, prefix: str, pinned: Mapping[str, str]) -> Iterator[RemoteFile]:
+def entries(access: Access, prefix: str, pinned: Mapping[str, str], reporter: Reporter) -> Iterator[RemoteFile]:
     """All files of a prefix's pin. No checksums: they would cost a request for each object, and `gotdata lock --hash`
     gives better ones."""
+    warned = False
     for found in _versions(access, prefix) if pinned.get("listing") == "versions" else _objects(access, prefix):
         key, size = str(found.get("Key", "")), found.get("Size")
         if not key.startswith(prefix) or not isinstance(size, int) or size < 0:
             where = redact(access.bucket.url(prefix))
             raise SourceError(f"{where}: its listing holds {shown(key)!r} of {size} bytes, which can't be")
+        if found.get("StorageClass") in _ARCHIVES and not warned:
+            warned = True
+            reporter(_archived(access, key, found, "and maybe others must be restored before they can be read"))
         path = key.removeprefix(prefix)
         if path.endswith("/") and size == 0:
             yield RemoteFile(path.removesuffix("/"), 0, Kind.DIR)
         elif path:
             yield RemoteFile(path, size, version=_version(found))
+
+
+def _archived(access: Access, key: str, found: Answer, what: str) -> Event:
+    return Event("warning", text=f"{redact(access.bucket.url(key))} is archived ({found['StorageClass']}): it {what}")
 
 
 def _objects(access: Access, prefix: str) -> Iterator[Answer]:
@@ -200,13 +213,20 @@ def checksums(head: Answer, in_aws: bool) -> tuple[Checksum, ...]:
     whole = head.get("ChecksumType", "COMPOSITE" if "-" in etag else "FULL_OBJECT") == "FULL_OBJECT"
     found = []
     for field, (algorithm, length) in _CHECKSUMS.items():
-        try:
-            raw = base64.b64decode(str(head.get(field, "")), validate=True)
-        except binascii.Error:
-            continue
-        if whole and len(raw) == length:
-            found.append(Checksum(algorithm, raw.hex()))
+        if whole and (digest := _digest(head.get(field), length)):
+            found.append(Checksum(algorithm, digest))
     plain = head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
     if in_aws and plain and re.fullmatch(r"[0-9a-f]{32}", etag):
         found.append(Checksum("md5", etag))
+    elif digest := _digest(head.get("Metadata", {}).get("md5chksum"), 16):
+        found.append(Checksum("md5", digest))  # rclone leaves it with what it uploads in parts
     return tuple(found)
+
+
+def _digest(text: object, length: int) -> str:
+    """A digest of ``length`` bytes that stands in base64, as hexadecimal; empty where it is none."""
+    try:
+        raw = base64.b64decode(str(text or ""), validate=True)
+    except binascii.Error:
+        return ""
+    return raw.hex() if len(raw) == length else ""
