@@ -44,6 +44,8 @@ TEXT_LIMIT = 64 << 20
 _AUTHORIZATION = "Authorization"
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _JSON = {"Content-Type": "application/json"}
+_OK = {"PROPFIND": frozenset({200, 207}), "POST": frozenset({200, 202})}
+"""Statuses with which a question is answered, where these are more than 200."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TARGET_SECONDS = 20.0
 """How long a redirect's target is used again: small reads stay cheap, and signed URLs live longer than that."""
@@ -184,9 +186,7 @@ class Engine:
                 a failure as any other is, and follows no redirect to another site.
         """
         self._check_home(url, home)
-        asked = _Asked(
-            url, headers or {}, frozenset({200, 207} if method == "PROPFIND" else {200}), explain, method, body
-        )
+        asked = _Asked(url, headers or {}, _OK.get(method, frozenset({200})), explain, method, body)
 
         def once(end: float) -> Page:
             with self._follow(asked, end) as response:
@@ -218,6 +218,19 @@ class Engine:
         headers = {"Accept": "application/json", **sent, **(headers or {})}
         page = self.text(url, headers, limit, explain=explain, method=method, body=body, home=home)
         return parsed(page)
+
+    def hop(self, url: str, headers: Mapping[str, str] | None = None, *, explain: Explain | None = None) -> Page:
+        """What a server that sends on to others says beside that: its headers, and in ``url`` where it sends to (where
+        it answers by itself: itself). Nothing is read of a body."""
+        asked = _Asked(url, headers or {}, _REDIRECTS | {200, 206}, explain)
+
+        def once(end: float) -> Page:
+            with self._hops(asked, url, end) as response:
+                location = response.headers.get("Location")
+                target = self._target(url, location) if response.status in _REDIRECTS and location else url
+                return Page(target, answer.media_type(response.headers), "", response.headers)
+
+        return self._again(once, PATIENCE)
 
     def _check_home(self, url: str, home: str) -> None:
         if home and self._account(url) not in (PUBLIC, self._account(home)):
@@ -321,8 +334,9 @@ class Engine:
     @staticmethod
     def _fault(asked: _Asked, url: str, response: Response, credential: bool) -> GotdataError:
         """What a refusal means: to the provider, where its source can tell, else by its status."""
+        # A fault may stick to a connection (Globus): the next try must have another.
+        response.abandon()
         text = _beginning(response) if asked.explain else ""
-        # Not drained: a fault may stick to a connection (Globus), and the next try must have another.
         response.close()
         if asked.explain:
             refusal = Refusal(url, response.status, response.headers, text, credential)

@@ -38,6 +38,7 @@ OWN: Mapping[str, str] = {
     "huggingface": "gotdata.sources.huggingface:HuggingFace",
     "github": "gotdata.sources.github:GitHub",
     "webdav": "gotdata.sources.webdav:WebDav",
+    "osdf": "gotdata.sources.osdf:Osdf",
     "datapackage": "gotdata.sources.datapackage:DataPackage",
     "rocrate": "gotdata.sources.rocrate:RoCrate",
     "pooch": "gotdata.sources.pooch:Pooch",

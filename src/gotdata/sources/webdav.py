@@ -91,17 +91,17 @@ class WebDav(Hosted):
                 found, _ = listing(base, ctx, depth=0, headers=headers)
                 name = found.shown if _share(pin.ref.url.removeprefix("webdav:")) else found.names[-1]
                 name = name or ctx.http.probe(base, headers).name or "file"
-                yield _file(name, named, base, found, _kept(found, base, ctx, headers), ctx)
+                yield _file(name, named, base, found, kept(found, base, ctx, headers), ctx)
                 return
-            kept: str | None = None
-            for path, entry in _walk(base, ctx, headers):
+            bound: str | None = None
+            for path, entry in walk(base, ctx, headers):
                 if entry is None:
                     yield RemoteFile(path, 0, Kind.DIR)
                     continue
-                asked = f"{base}{_escaped(path)}"
-                if kept is None:
-                    kept = _kept(entry, asked, ctx, headers)
-                yield _file(path, f"{named}{_escaped(path)}", asked, entry, kept, ctx)
+                asked = f"{base}{escaped(path)}"
+                if bound is None:
+                    bound = kept(entry, asked, ctx, headers)
+                yield _file(path, f"{named}{escaped(path)}", asked, entry, bound, ctx)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         base, headers = self._asked(pin, ctx)
@@ -168,7 +168,7 @@ def _endpoint(share: _Share, ctx: Context) -> tuple[str, Entry | None]:
     """Which of a share's addresses works, and what is there. None does where ``/s/…`` is a mere folder's name."""
     closed: AuthRequired | None = None
     for endpoint in _ENDPOINTS:
-        url = share.base(endpoint) + _escaped(share.path)
+        url = share.base(endpoint) + escaped(share.path)
         try:
             return endpoint, listing(url, ctx, depth=0, headers=share.headers(endpoint, ctx))[0]
         except AuthRequired as error:
@@ -187,7 +187,7 @@ def _endpoint(share: _Share, ctx: Context) -> tuple[str, Entry | None]:
 
 def _below(share: _Share, pin: Pin) -> str:
     folder = "/" if pin.version.get("type") == "folder" and share.path else ""
-    return _escaped(share.path) + folder
+    return escaped(share.path) + folder
 
 
 def _version(found: Entry) -> dict[str, str]:
@@ -196,14 +196,14 @@ def _version(found: Entry) -> dict[str, str]:
     return {name: value for name, value in said.items() if value}
 
 
-def _walk(base: str, ctx: Context, headers: Mapping[str, str]) -> Iterator[tuple[str, Entry | None]]:
+def walk(base: str, ctx: Context, headers: Mapping[str, str]) -> Iterator[tuple[str, Entry | None]]:
     """All files with their paths, folder by folder (servers refuse to list all at once); empty folders as None."""
     waiting = [""]
     while waiting:
         folder = waiting.pop()
         if folder.count("/") > DEPTH:
             raise SourceError(f"{redact(base)}: its folders hold each other {DEPTH} deep: a loop on the server")
-        _, inside = listing(f"{base}{_escaped(folder)}", ctx, headers=headers)
+        _, inside = listing(f"{base}{escaped(folder)}", ctx, headers=headers)
         if folder and not inside:
             yield folder.rstrip("/"), None
         for entry in inside:
@@ -214,27 +214,27 @@ def _walk(base: str, ctx: Context, headers: Mapping[str, str]) -> Iterator[tuple
                 yield path, entry
 
 
-def _kept(entry: Entry, url: str, ctx: Context, headers: Mapping[str, str]) -> str:
+def kept(entry: Entry, url: str, ctx: Context, headers: Mapping[str, str]) -> str:
     """By what files are bound: ``etag`` or ``mtime``, if the server says the same when a file is read. One question for
     all: it's one server."""
     part = Span(0, 1) if (entry.size or 0) > 1 else None
     with suppress(SourceError, NotFound), ctx.http.get(url, part, headers=headers) as answer:
-        for kind, version in _versions(entry).items():
+        for kind, version in versions(entry).items():
             if not version.endswith(":") and same_version(answer.headers, version):
                 return kind
     return ""
 
 
-def _versions(entry: Entry) -> dict[str, str]:
+def versions(entry: Entry) -> dict[str, str]:
     return {"etag": f"etag:{entry.etag}", "mtime": f"mtime:{entry.modified}"}
 
 
-def _file(path: str, at: str, asked: str, entry: Entry, kept: str, ctx: Context) -> RemoteFile:
+def _file(path: str, at: str, asked: str, entry: Entry, bound: str, ctx: Context) -> RemoteFile:
     """``at`` is how a file is known, ``asked`` where it is."""
     if entry.size is None:
         return replace(settle(asked, path, ctx.http.probe(asked), ctx), at=at)
-    return RemoteFile(path, entry.size, at=at, version=_versions(entry).get(kept, ""), checks=entry.checks)
+    return RemoteFile(path, entry.size, at=at, version=versions(entry).get(bound, ""), checks=entry.checks)
 
 
-def _escaped(path: str) -> str:
+def escaped(path: str) -> str:
     return quote(path, safe="/~!$&'()*+,;=:@", errors="surrogateescape")
