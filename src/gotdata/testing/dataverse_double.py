@@ -129,17 +129,18 @@ class Dataverse(Double):
 
     def answer(self, request: Request, path: str) -> Reply | None:
         query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        path = re.sub(r"^/api/v1/", "/api/", path)
         if match := re.fullmatch(r"/api/handles/(10\.5072/.+)", path):
             return self._handle(match[1])
         if path == "/api/info/version":
             return _ok({"version": "6.6", "build": "1"})
         if path == "/api/search":
             return self._search(query.get("q", ""))
-        if match := re.fullmatch(r"/api(?:/v1)?/access/datafile/(:persistentId|\d+)/?", path):
+        if match := re.fullmatch(r"/api/access/datafile/(:persistentId|\d+)/?", path):
             return self._access(match[1], query, request)
-        if match := re.fullmatch(r"/api(?:/v1)?/files/(:persistentId|\d+)/?", path):
+        if match := re.fullmatch(r"/api/files/(:persistentId|\d+)/?", path):
             return self._about_file(match[1], query)
-        if match := re.fullmatch(r"/api(?:/v1)?/datasets/(:persistentId|\d+)/?(?:versions/([^/]+))?(/files)?/?", path):
+        if match := re.fullmatch(r"/api/datasets/(:persistentId|\d+)/?(?:versions/([^/]+))?(/files)?/?", path):
             return self._about(match[1], match[2] or ":latest", bool(match[3]), query, request, whole=not match[2])
         return None
 
