@@ -1,5 +1,5 @@
-"""With the internet: the small files of a public dataset of Dryad, and what differs from what the tests believe. Where a
-wall against programs stands before its downloads, this fails and says so."""
+"""With the internet: the small files of a public dataset of Dryad, and what differs from what the tests believe. Where
+a wall against programs stands before its downloads, this fails and says so."""
 
 from __future__ import annotations
 
