@@ -34,8 +34,7 @@ class Between:
         class Handler(_Handler):
             of = between
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = _Listener(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def cut(self, ending: str, after: int) -> None:
@@ -46,6 +45,14 @@ class Between:
         plain = unquote(urlsplit(path).path)
         ending = next((ending for ending in self._cuts if plain.endswith(ending)), None)
         return None if ending is None else self._cuts.pop(ending)
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up early is no fault of the proxy."""
 
 
 class _Handler(BaseHTTPRequestHandler):

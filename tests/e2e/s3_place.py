@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +18,9 @@ from botocore.config import Config
 
 from gotdata.context import Context
 from gotdata.model import Ref
+from gotdata.testing.server import Reply
 from gotdata.testing.source_contract import context
+from tests.e2e.between import Between, between
 from tests.e2e.servers import S3Server
 
 
@@ -30,17 +37,28 @@ def client(server: S3Server) -> Any:
 
 
 class Bucket:
-    """A bucket of its own, which the test may fill and change, and who reads it."""
+    """A bucket of its own, which the test may fill and change, and who reads it: by way of a proxy, where one is
+    given."""
 
-    def __init__(self, server: S3Server, *, versions: bool = False, public: bool = False, **settings: Any) -> None:
-        self.server = server
+    def __init__(
+        self,
+        server: S3Server,
+        *,
+        versions: bool = False,
+        public: bool = False,
+        proxy: Between | None = None,
+        **settings: Any,
+    ) -> None:
+        self.proxy = proxy
+        self.server = replace(server, url=proxy.url) if proxy else server
         self.name = f"t{uuid.uuid4().hex[:20]}"
-        self.options = (("endpoint", server.url),)
+        self.options = (("endpoint", self.server.url),)
         self.ctx: Context = context(**settings)
         self.client = client(server)
         self.client.create_bucket(Bucket=self.name)
         if versions:
             self.keep_versions("Enabled")
+        self.public = public
         if public:
             read = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
             arn = f"arn:aws:s3:::{self.name}"
@@ -80,6 +98,38 @@ class PrefixPlace(Bucket):
 
     def one(self, path: str) -> Ref:
         return self.at(f"data/{path}")
+
+    def fill(self, count: int) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: self.put(f"many/{number}", b"1"), range(count)))
+
+    def deny(self) -> None:
+        """Takes away what let this place be read: the policy that made it public, or the keys."""
+        if self.public:
+            self.client.delete_bucket_policy(Bucket=self.name)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            os.environ.pop(name, None)
+
+    def limit(self, times: int) -> None:
+        assert self.proxy is not None
+        self.proxy.limit = times
+
+    def cut(self, path: str, after: int) -> None:
+        assert self.proxy is not None
+        self.proxy.cut(f"/data/{path}", after)
+
+
+SLOW_DOWN = Reply(
+    503,
+    {"Content-Type": "application/xml"},
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
+)
+
+
+@contextmanager
+def proxied(server: S3Server) -> Iterator[Between]:
+    with between(server.url, SLOW_DOWN) as proxy:
+        yield proxy
 
 
 def give_keys(patch: pytest.MonkeyPatch, server: S3Server, *, secret: str = "", key: str = "") -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from gotdata.credentials import PUBLIC
 from gotdata.sources.base import Powers
 from gotdata.sources.s3 import S3
 from gotdata.testing.source_contract import ODD_NAMES, SourceContract
-from tests.e2e.s3_place import PrefixPlace, give_keys
+from tests.e2e.between import Between
+from tests.e2e.s3_place import PrefixPlace, give_keys, proxied
 from tests.e2e.servers import S3Server
 
 WITHOUT_BACKSLASH = tuple(name for name in ODD_NAMES if "\\" not in name)
@@ -20,6 +23,24 @@ def s3(*, versions: bool) -> S3:
     source = S3()
     source.powers = Powers(versions=versions)
     return source
+
+
+@pytest.fixture
+def behind(weed: S3Server) -> Iterator[Between]:
+    """A proxy before SeaweedFS, for what that can't be brought to do."""
+    with proxied(weed) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def before_moto(moto: S3Server) -> Iterator[Between]:
+    with proxied(moto) as proxy:
+        yield proxy
+
+
+def keyed(patch: pytest.MonkeyPatch, place: PrefixPlace) -> PrefixPlace:
+    give_keys(patch, place.server)
+    return place
 
 
 class WithKeys(SourceContract):
@@ -37,46 +58,51 @@ class WithKeys(SourceContract):
 
 class TestSeaweedWithKeys(WithKeys):
     source = s3(versions=False)
+    against = "SeaweedFS"
     odd_names = WITHOUT_BACKSLASH
 
     @pytest.fixture
-    def place(self, weed: S3Server, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
-        give_keys(monkeypatch, weed)
-        return PrefixPlace(weed)
+    def place(self, weed: S3Server, behind: Between, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
+        return keyed(monkeypatch, PrefixPlace(weed, proxy=behind))
 
 
 class TestSeaweedWithVersions(WithKeys):
     source = s3(versions=True)
+    against = "SeaweedFS"
+    lacks = ("fill",)
     odd_names = WITHOUT_BACKSLASH
 
     @pytest.fixture
-    def place(self, weed: S3Server, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
-        give_keys(monkeypatch, weed)
-        return PrefixPlace(weed, versions=True)
+    def place(self, weed: S3Server, behind: Between, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
+        return keyed(monkeypatch, PrefixPlace(weed, versions=True, proxy=behind))
 
 
 class TestSeaweedAnonymous(SourceContract):
     source = s3(versions=False)
+    against = "SeaweedFS"
+    lacks = ("fill",)
     odd_names = WITHOUT_BACKSLASH
 
     @pytest.fixture
-    def place(self, weed: S3Server) -> PrefixPlace:
-        return PrefixPlace(weed, public=True)
+    def place(self, weed: S3Server, behind: Between) -> PrefixPlace:
+        return PrefixPlace(weed, public=True, proxy=behind)
 
 
 class TestMotoWithVersions(WithKeys):
     source = s3(versions=True)
+    against = "moto"
+    lacks = ("fill", "deny")
 
     @pytest.fixture
-    def place(self, moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
-        give_keys(monkeypatch, moto)
-        return PrefixPlace(moto, versions=True)
+    def place(self, moto: S3Server, before_moto: Between, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
+        return keyed(monkeypatch, PrefixPlace(moto, versions=True, proxy=before_moto))
 
 
 class TestMotoWithKeys(WithKeys):
     source = s3(versions=False)
+    against = "moto"
+    lacks = ("fill", "deny")
 
     @pytest.fixture
-    def place(self, moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
-        give_keys(monkeypatch, moto)
-        return PrefixPlace(moto)
+    def place(self, moto: S3Server, before_moto: Between, monkeypatch: pytest.MonkeyPatch) -> PrefixPlace:
+        return keyed(monkeypatch, PrefixPlace(moto, proxy=before_moto))
