@@ -49,6 +49,7 @@ class Response(io.RawIOBase):
         self._release: Callable[[], None] | None = release
         self._done = 0
         self._exact = False
+        self._abandoned = False
 
     def expect(self, size: int) -> None:
         """The body has exactly ``size`` bytes, or reading it fails."""
@@ -96,12 +97,16 @@ class Response(io.RawIOBase):
         total = "" if self.length is None else f" of {self.length}"
         return SourceUnavailable(f"{redact(self.asked)}: {what} after {self._done}{total} bytes; try again")
 
+    def abandon(self) -> None:
+        """The connection serves no other request after this one."""
+        self._abandoned = True
+
     def _finish(self, clean: bool) -> None:
         """Gives the connection back: for the next request where ``clean``, else closed."""
         release, self._release = self._release, None
         if release is None:
             return
-        if clean:
+        if clean and not self._abandoned:
             self._raw.drain_conn()
         else:
             self._raw.close()
