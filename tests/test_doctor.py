@@ -170,3 +170,25 @@ def test_the_verb_ends_well_whatever_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok  python")
+
+
+def test_credentials_are_counted_and_one_that_ran_out_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOTDATA_CREDENTIALS", str(tmp_path / "credentials.toml"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    entry = '["https://h.example/"]\nbearer = "s3cr3t"\n'
+    (tmp_path / "credentials.toml").write_text(entry)
+    assert examined(settings)["credentials"].ok
+    (tmp_path / "credentials.toml").write_text(f"{entry}expires = 2020-01-01")
+    found = examined(settings)["credentials"]
+    assert (found.ok, found.cure) == (False, "gotdata login https://h.example/")
+    (tmp_path / "credentials.toml").write_text("s3cr3t")
+    found = examined(settings)["credentials"]
+    assert not found.ok
+    assert "s3cr3t" not in found.seen
+
+
+def test_a_package_within_one_that_is_missing_is_missing() -> None:
+    assert not doctor._is_there("no_such_package.at_all")
+    assert doctor._is_there("xml.etree")

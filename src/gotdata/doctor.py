@@ -9,11 +9,14 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from select import select
 
+from gotdata import credentials
+from gotdata.credentials import Credential, spelt
 from gotdata.errors import GotdataError
 from gotdata.measure import size
 from gotdata.outcome import Finding
@@ -28,6 +31,9 @@ STORE = "store"
 
 PACKAGES = {
     "botocore": ("s3: references", "pip install 'gotdata[s3]'"),
+    "google.auth": ("Google's application default credentials", "pip install 'gotdata[google]'"),
+    "keyring": ("credentials in the system's keyring", "pip install 'gotdata[keyring]'"),
+    "cryptography": ("passwords of rclone.conf", "pip install 'gotdata[rclone]'"),
     "fsspec": ("gotdata:// in pandas, dask and xarray", "pip install 'gotdata[fsspec]'"),
     "h5py": ("reading HDF5, h5ad and netCDF 4", "pip install h5py"),
     "pandas": ("reading tables", "pip install pandas"),
@@ -56,7 +62,21 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _run()
     yield _daemon(Path(settings.daemon))
     yield _port()
+    yield _credentials()
     yield from _packages()
+
+
+def _credentials() -> Finding:
+    try:
+        found = [one for one in credentials.known() if isinstance(one, Credential)]
+    except GotdataError as error:
+        return Finding("credentials", False, str(error))
+    over = [one for one in found if one.expires is not None and one.expires <= time.time()]
+    said = f"{len({one.realm for one in found})} known; `gotdata login --list` says for which URLs"
+    if over:
+        where = spelt(over[0].prefix)
+        return Finding("credentials", False, f"that for {where} has run out", f"gotdata login {where}")
+    return Finding("credentials", True, said)
 
 
 def _run() -> Finding:
@@ -215,9 +235,16 @@ def _port() -> Finding:
         return Finding(topic, False, f"127.0.0.1: {error.strerror}", "let this user bind a port of 127.0.0.1")
 
 
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is a part of
+        return False
+
+
 def _packages() -> Iterator[Finding]:
     for name, (purpose, cure) in PACKAGES.items():
-        if find_spec(name):
+        if _is_there(name):
             yield Finding(f"package {name}", True, f"for {purpose}")
         else:
             yield Finding(f"package {name}", False, f"not installed; for {purpose}", cure)

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gotdata.credentials import file, tools
-from gotdata.credentials.edit import replace_refresh
 from gotdata.credentials.held import PUBLIC, Credential, Credentials, Post, Sent, Unusable
 from gotdata.credentials.urls import parse, site, spelt
 
@@ -29,6 +27,10 @@ def load(environ: Mapping[str, str] = os.environ, *, service: bool = False) -> C
 
 def known(environ: Mapping[str, str] = os.environ, *, service: bool = False) -> Iterator[Credential | Unusable]:
     """As ``load``, with what was found and can't be used."""
+    # Loaded when asked: the process that answers the kernel holds nothing, and starts while somebody waits.
+    from gotdata.credentials import file, tools
+    from gotdata.credentials.edit import replace_refresh
+
     home = Path.home()
     yield from file.read(environ, replace_refresh)
     yield from tools.environment(environ)
