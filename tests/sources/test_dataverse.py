@@ -147,6 +147,10 @@ def read(pin: Pin, file: RemoteFile, span: Span | None = None, ctx: Context | No
         ("https://data.example.org/evil?x=/dataset.xhtml&persistentId=doi:10.5072/X/1", False),
         ("ftp://data.example.org/dataset.xhtml?id=77", False),
         ("dataverse:anything", True),
+        ("hdl:1902.1/12345", True),
+        ("https://hdl.handle.net/1902.1/12345?noredirect", False),
+        ("http://hdl.handle.net/1902.1/12345", True),
+        ("https://hdl.handle.net.evil.example/1902.1/12345", False),
     ],
 )
 def test_references_are_claimed_by_their_text(url: str, claimed: bool) -> None:
@@ -159,6 +163,19 @@ def test_every_kind_of_persistent_id_is_understood(server: Dataverse, kind: str)
     pin = published(server, server.file("a/b.csv", b"1"), pid=pid)
     assert pin.namespace.lower() == pid.lower()
     assert [file.path for file in listed(pin)] == ["a/b.csv"]
+
+
+@pytest.mark.parametrize("spelt", ["hdl:{}", "https://HDL.handle.net/{}"])
+def test_a_handle_leads_to_the_installation(server: Dataverse, spelt: str) -> None:
+    pid = server.create("hdl")
+    server.publish(pid, server.file("a", b"1"), version="1.0")
+    pin = published(server, server.file("a", b"2"), pid=pid)
+    options = (("resolver", server.root), ("version", "1.0"))
+    ref = SOURCE.resolve(Ref(spelt.format(pid.removeprefix("hdl:")), options), context())
+    assert ref == Ref(f"dataverse:{server.root}/citation?persistentId={pid}", (("version", "1.0"),))
+    assert SOURCE.resolve(ref, context()) == replace(pin, ref=Ref(pin.ref.url[:-3] + "1.0"), version={"version": "1.0"})
+    with pytest.raises(ResolveError, match="no handle"):
+        SOURCE.resolve(Ref("hdl:10.5072/none", (("resolver", server.root),)), context())
 
 
 def test_a_number_of_a_dataset_is_pinned_by_its_persistent_id(server: Dataverse) -> None:

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from gotdata.context import Context
 from gotdata.errors import AccessDenied, GotdataError, NotFound, ResolveError, SourceError
 from gotdata.model import Citation, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.report import Event
+from gotdata.sources import landing
 from gotdata.sources.api import Hosted, below, naming, rows, table, whole, words
 from gotdata.sources.base import Powers
 from gotdata.sources.dataverse_files import closed, described, entries
@@ -22,6 +23,8 @@ from gotdata.sources.http import ahead
 from gotdata.sources.http_answer import Refusal
 
 _LATEST = ":latest-published"
+_HANDLE = re.compile(r"(?i)(?:hdl:|https?://hdl\.handle\.net/)([^/?#\s]+/[^?#\s]+)")
+HANDLES = "https://hdl.handle.net"
 
 
 class Dataverse(Hosted):
@@ -29,13 +32,15 @@ class Dataverse(Hosted):
     (``1.2``; ``1`` is ``1.0``)."""
 
     name = "dataverse"
-    schemes = ("dataverse",)
+    schemes = ("dataverse", "hdl")
     powers = Powers(versions=True)
 
     def claims(self, ref: Ref) -> bool:
-        return ref.url.lower().startswith("dataverse:") or place_of(ref) is not None
+        return ref.url.lower().startswith("dataverse:") or bool(_HANDLE.fullmatch(ref.url)) or place_of(ref) is not None
 
-    def resolve(self, ref: Ref, ctx: Context) -> Pin:
+    def resolve(self, ref: Ref, ctx: Context) -> Pin | Ref:
+        if handle := _HANDLE.fullmatch(ref.url):
+            return _behind(unquote(handle[1]), ref, ctx)
         place = place_of(ref)
         if place is None:
             raise ResolveError(
@@ -82,6 +87,26 @@ class Dataverse(Hosted):
 def recognise(url: str, ctx: Context) -> Ref | None:
     """The dataset or file that a landing page is of, by its address."""
     return Ref(f"dataverse:{url}") if place_of(Ref(url)) is not None else None
+
+
+def _behind(handle: str, ref: Ref, ctx: Context) -> Ref:
+    """Where a handle leads, to whatever repository. The option ``resolver`` names another server of the handle API
+    (https://www.handle.net/proxy_servlet.html)."""
+    resolver = ref.option("resolver", HANDLES).rstrip("/")
+    try:
+        with naming("handle"):
+            answer = ctx.http.json(f"{resolver}/api/handles/{quote(handle, safe='/')}?type=URL")
+    except NotFound as error:
+        raise ResolveError(f"there is no handle {shown(handle)}: check its spelling") from error
+    url = next(filter(None, (words(table(value, "data"), "value") for value in rows(answer, "values"))), "")
+    found = landing.recognise(url, ctx) if url.startswith(("http://", "https://")) else None
+    if found is None:
+        raise ResolveError(
+            f"hdl:{shown(handle)} leads to {redact(url) or 'no address'}, a page that names no files for programs: "
+            "give the URLs of its files instead"
+        )
+    options = {name: value for name, value in ref.options if name != "resolver"}
+    return Ref(found.url, tuple(sorted({**dict(found.options), **options}.items())))
 
 
 def _pinned(pin: Pin) -> Place:
@@ -177,7 +202,7 @@ def _number(version: Mapping[str, Any], dataset: Place) -> str:
 
 def _citation(version: Mapping[str, Any]) -> Citation:
     fields = {words(one, "typeName"): one.get("value") for one in rows(table(_blocks(version), "citation"), "fields")}
-    creators = [words(table(author, "authorName"), "value") for author in rows(fields.get("author"))]
+    creators = [words(table(author, "authorName"), "value").strip() for author in rows(fields.get("author"))]
     pid, licence = words(version, "datasetPersistentId"), version.get("license")
     named = words(licence, "rightsIdentifier") or words(licence, "name") or words(version, "license")
     return Citation(

@@ -145,7 +145,7 @@ class Dataverse(Double):
         return None
 
     def _handle(self, name: str) -> Reply:
-        known = next((pid for pid in self._datasets if pid.lower() == f"doi:{name}".lower()), "")
+        known = next((pid for pid in self._datasets if pid.lower().partition(":")[2] == name.lower()), "")
         if not known:
             return reply(404, {"responseCode": 100, "handle": name})
         value = {"format": "string", "value": f"{self.root}/citation?persistentId={known}"}
