@@ -82,7 +82,6 @@ class TestDjehuty(SourceContract):
     source = SOURCE
     checks = "md5"
     empty_folders = False
-    lacks = ("cut",)
 
     @pytest.fixture
     def place(self) -> Iterator[Place]:

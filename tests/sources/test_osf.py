@@ -345,6 +345,21 @@ def test_guests_are_told_what_gives_them_more_questions() -> None:
     assert "gotdata login osf" in str(error)
 
 
+def test_a_limit_of_half_an_hour_is_not_waited_for(osf: Double) -> None:
+    osf.limit, osf.retry_after = 1, "1800"
+    with pytest.raises(SourceUnavailable, match=r"1800 s; guests have 100 questions"):
+        resolved(osf, osf.project())
+
+
+def test_an_older_version_whose_history_is_not_told_has_no_checksums(osf: Double) -> None:
+    guid = osf.project()
+    osf.put(guid, "a", b"one")
+    id = osf.put(guid, "a", b"three")
+    osf.region = "https://files.moon-1.osf.example"
+    file = listed(resolved(osf, f"download/{id}", version="1"))["a"]
+    assert (file.size, file.checks, file.version) == (3, (), "revision:1")
+
+
 def test_a_removed_file_is_gone_with_its_versions(osf: Double) -> None:
     guid = osf.project()
     osf.put(guid, "a", BODY)

@@ -217,10 +217,11 @@ def recognise(url: str, ctx: Context) -> Ref | None:
     if known(url):
         return Ref(url)
     there = place(f"figshare:{url}")
-    path = parse(url).path or ""
+    parsed = parse(url)
+    path = parsed.path or ""
     if there is None or not any(re.fullmatch(form, path.rstrip("/"), re.IGNORECASE) for form in PAGES):
         return None
-    own = f"{url.partition(path)[0]}/v2"
+    own = f"{parsed.scheme}://{parsed.netloc}/v2"
     kind, id = ("collections", there.collection) if there.collection else ("articles", there.article)
     root = API if id.isdigit() else own
     try:
@@ -235,7 +236,7 @@ def recognise(url: str, ctx: Context) -> Ref | None:
         return Ref(f"figshare:{own}/articles/{id}{suffix}") if answers else None
     pages = (words(found, name) for name in ("url_public_html", "figshare_url"))
     hosts = {parse(page).host for page in pages if page}
-    return Ref(f"figshare:{url}") if parse(url).host in hosts else None
+    return Ref(f"figshare:{url}") if parsed.host in hosts else None
 
 
 def _pinned(pin: Pin) -> Place:

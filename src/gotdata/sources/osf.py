@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -216,21 +215,27 @@ class Osf(Hosted):
 
     def _older(self, there: Place, entity: Mapping[str, Any], version: str, ctx: Context) -> dict[str, Any]:
         """What differs of an older version. The API knows its size, only the storage its checksums."""
-        id, known = words(entity, "id"), []
-        for one in (one for page in self._pages(there, f"{there.site.api}/files/{id}/versions/", ctx) for one in page):
-            known.append(words(one, "id"))
-            if known[-1] == version:
-                hashes: object = None
-                at = words(table(entity, "links"), "upload").partition("?")[0]
-                if any(below(at, home) for home in there.site.files):
-                    with suppress(SourceError, NotFound):
-                        history = rows(self._page(f"{at}?revisions=", ctx), "data")
-                        found = (table(was, "attributes") for was in history)
-                        mine = next((was for was in found if words(was, "version") == version), {})
-                        hashes = table(table(mine, "extra"), "hashes")
-                size = table(one, "attributes").get("size")
-                return {"current_version": version, "size": size, "extra": {"hashes": hashes}}
-        raise ResolveError(f"{there.page} has no version {shown(version)}; there are {shown(', '.join(known))}")
+        listing = self._pages(there, f"{there.site.api}/files/{words(entity, 'id')}/versions/", ctx)
+        known = {words(one, "id"): table(one, "attributes") for page in listing for one in page}
+        if version not in known:
+            told = ", ".join(known)
+            raise ResolveError(f"{there.page} has no version {shown(version)}; there are {shown(told)}")
+        hashes = self._history(there, entity, ctx).get(version)
+        return {"current_version": version, "size": known[version].get("size"), "extra": {"hashes": hashes}}
+
+    def _history(self, there: Place, entity: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
+        """The checksums of each version; none where the storage doesn't tell them."""
+        at = words(table(entity, "links"), "upload").partition("?")[0]
+        if not any(below(at, home) for home in there.site.files):
+            return {}
+        try:
+            told = rows(self._page(f"{at}?revisions=", ctx), "data")
+        except SourceUnavailable:
+            raise
+        except (SourceError, NotFound):
+            return {}
+        was = [table(one, "attributes") for one in told]
+        return {words(one, "version"): table(table(one, "extra"), "hashes") for one in was}
 
     def _file(self, there: Place, entry: Mapping[str, Any], path: str, ctx: Context) -> RemoteFile:
         attributes = table(entry, "attributes")

@@ -51,6 +51,7 @@ class Figshare(Double):
         self._articles: dict[str, _Article] = {}
         self._collections: dict[str, list[str]] = {}
         self._files: dict[str, _File] = {}
+        self._cuts: dict[str, int] = {}
 
     def article(self, doi: str = "10.6084/m9.figshare.{}", **more: Any) -> str:
         """A new article without a version. ``more`` is said of it in every answer."""
@@ -88,6 +89,12 @@ class Figshare(Double):
         """The id of a file in the newest version."""
         held = {f"{file.folder}/{file.name}".lstrip("/"): file.id for file in self._articles[id].versions[-1]}
         return held[path]
+
+    def cut(self, path: str, after: int, times: int = 1) -> None:
+        if not self.djehuty:
+            return super().cut(path, after, times)
+        self._cuts[path] = after
+        return None
 
     def allowed(self, request: Request) -> bool:
         """By a token, or by the key of a private link."""
@@ -200,7 +207,7 @@ class Figshare(Double):
         if file is None or self.djehuty is path.startswith("/v2"):
             return reply(404, {"message": "File not found", "code": "FileNotFound"})
         if self.djehuty:
-            return ranged(request, file.body, {"Content-Type": "application/octet-stream"})
+            return ranged(request, file.body, {"Content-Type": "application/octet-stream"}, self._cuts.pop(id, None))
         self._signed += 1
         return Reply(302, {"Location": f"{self.store.at(id)}?X-Amz-Signature=s{self._signed}&X-Amz-Expires=10"}, b"")
 
