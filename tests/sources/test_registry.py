@@ -58,7 +58,7 @@ def test_a_source_is_called_as_it_is_registered(name: str) -> None:
 
 def test_an_unknown_reference_lists_what_there_is_and_guesses() -> None:
     with pytest.raises(
-        ResolveError, match=r"no source knows htps://x; did you mean https:…\?; there are doi, file, http,"
+        ResolveError, match=r"no source knows htps://x; did you mean https:…\?; there are abfs,.*doi,.*file,"
     ):
         registry.pick(Ref("htps://x"))
 

@@ -40,7 +40,7 @@ class Archive:
     and sha256 of what is in it."""
 
     name = "archive"
-    schemes = ("archive",)
+    schemes: tuple[str, ...] = ()
     powers = Powers(placed=False)
 
     def claims(self, ref: Ref) -> bool:

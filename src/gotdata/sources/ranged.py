@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from gotdata.model import Span
 
-BUFFER = 256 * 1024
+BUFFER = 16 * 1024
+"""Bytes of one request where the last did not go on to here: a header, and some."""
 Opener = Callable[[Span], io.RawIOBase]
 """A stream of a span, as ``Source.read``."""
 
 
 class Ranged(io.RawIOBase):
-    """Reads ahead by ``BUFFER`` bytes in one request, twice as much each time that it goes on where it was, up to
-    ``most``.
+    """Reads ``BUFFER`` bytes in one request, twice as much each time that it goes on near to where it was, up to
+    ``most``: headers that lie far apart cost little, and those that lie close few requests.
     """
 
     def __init__(self, open: Opener, size: int, most: int = 16 << 20) -> None:
@@ -50,8 +51,8 @@ class Ranged(io.RawIOBase):
         return len(piece)
 
     def _fetch(self, least: int) -> None:
-        follows = self._at == self._from + len(self._held)
-        self._ahead = min(2 * self._ahead, self._most) if follows else BUFFER
+        end = self._from + len(self._held)
+        self._ahead = min(2 * self._ahead, self._most) if end <= self._at <= end + self._ahead else BUFFER
         span = Span(self._at, min(self._at + max(least, self._ahead), self._size))
         with self._open(span) as stream:
             self._held, self._from = memoryview(stream.read() or b""), span.start
