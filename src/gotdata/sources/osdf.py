@@ -169,7 +169,7 @@ def _ask(place: _Place, director: str, ctx: Context) -> str:
         AuthRequired: its bytes are for those who hold a token.
     """
     page: Page = ctx.http.hop(_object(place, director))
-    said = dict(re.findall(r"([\w-]+)=([^,\s]+)", page.headers.get("X-Pelican-Namespace", "")))
+    said: dict[str, str] = dict(re.findall(r"([\w-]+)=([^,\s]+)", page.headers.get("X-Pelican-Namespace", "")))
     if "namespace" not in said:
         raise SourceError(f"{redact(director)} says nothing of {shown(place.path)}: no director of {TITLE}")
     collections = said.get("collections-url", "").rstrip("/")

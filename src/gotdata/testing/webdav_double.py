@@ -22,6 +22,7 @@ _BODY = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 class Cloud(Double):
     """Attributes:
+    account: where the files of the account are.
     token: the password of the account whose files these are; asked for where ``denied`` is set.
     share: which folder (or file) the link with ``TOKEN`` shares.
     endpoint: the address at which shares are answered: ``nextcloud``, ``owncloud`` or ``old``.
@@ -37,6 +38,7 @@ class Cloud(Double):
         super().__init__()
         self.files: dict[str, bytes] = {}
         self.folders: set[str] = {""}
+        self.account = FOLDERS
         self.share = ""
         self.endpoint = "nextcloud"
         self.password = ""
@@ -75,15 +77,15 @@ class Cloud(Double):
         raw = urlsplit(request.path).path
         for root, folder in self._roots():
             if raw == root or raw.startswith(f"{root}/"):
-                if folder == self.share and root != FOLDERS and not self._opened(root, request):
+                if folder == self.share and root != self.account and not self._opened(root, request):
                     return self.refusal(request)
                 return self._at(request, root, folder, raw.removeprefix(root).strip("/"))
         return None
 
     def _roots(self) -> Iterator[tuple[str, str]]:
-        yield FOLDERS, ""
         shares = {"nextcloud": f"/public.php/dav/files/{TOKEN}", "owncloud": f"/remote.php/dav/public-files/{TOKEN}"}
         yield shares.get(self.endpoint, _OLD), self.share
+        yield self.account, ""
 
     def _opened(self, root: str, request: Request) -> bool:
         user, _, password = self._basic(request).partition(":")
@@ -110,7 +112,7 @@ class Cloud(Double):
         if path in self.folders:
             return Reply(405, {}, _fault("MethodNotAllowed"))
         body = self.files[path]
-        headers = {"ETag": _etag(body), "Last-Modified": formatdate(784111777, usegmt=True)}
+        headers = {"ETag": etag(body), "Last-Modified": formatdate(784111777, usegmt=True)}
         return ranged(request, body, headers if self.etags else {}, self.breaks.pop() if self.breaks else None)
 
     def _listed(self, request: Request, root: str, folder: str, path: str) -> Reply:
@@ -145,7 +147,7 @@ class Cloud(Double):
         size = len(body) + (self.hostile == "sizes")
         said = f"<d:resourcetype/><d:getcontentlength>{size}</d:getcontentlength><d:displayname>{name}</d:displayname>"
         if self.etags:
-            said += f"<d:getetag>{escape(_etag(body))}</d:getetag>"
+            said += f"<d:getetag>{escape(etag(body))}</d:getetag>"
         if self.sums:
             sha1 = hashlib.sha1(body, usedforsecurity=False).hexdigest()
             md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -155,7 +157,7 @@ class Cloud(Double):
     def _endless(self, root: str, below: str) -> Reply:
         """A million files in a thousand folders."""
         hrefs = [_one(f"{root}/{below}", "<d:resourcetype><d:collection/></d:resourcetype>")]
-        deep = "/" in below
+        deep = bool(re.fullmatch(r"d\d+", below.rpartition("/")[2]))
         for number in range(1000):
             inside = f"{root}/{below}/f{number}" if deep else f"{root}/{below}/d{number}/"
             kind = "<d:resourcetype/><d:getcontentlength>1</d:getcontentlength>" if deep else _FOLDER
@@ -183,5 +185,5 @@ def _fault(name: str) -> bytes:
     return f'{_BODY}<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"><s:exception>{name}</s:exception></d:error>'.encode()
 
 
-def _etag(body: bytes) -> str:
+def etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:24]}"'
