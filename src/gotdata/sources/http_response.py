@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Late
@@ -24,7 +24,8 @@ from gotdata.sources.http_answer import (
 )
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, HTTPResponse
+    from urllib3.connection import HTTPConnection
 
 _DRAIN = 16 * 1024
 """Bytes left unread up to which reading them is cheaper than a new connection."""
@@ -49,7 +50,7 @@ class Response(io.RawIOBase):
         self._release: Callable[[], None] | None = release
         self._done = 0
         self._exact = False
-        self._abandoned = False
+        self._abandoned: HTTPConnection | None = None
 
     def expect(self, size: int) -> None:
         """The body has exactly ``size`` bytes, or reading it fails."""
@@ -99,14 +100,18 @@ class Response(io.RawIOBase):
 
     def abandon(self) -> None:
         """The connection serves no other request after this one."""
-        self._abandoned = True
+        # urllib3 gives a connection back the moment that its body ends, unless it was taken away before.
+        raw = cast("HTTPResponse", self._raw)
+        self._abandoned, raw._connection = raw.connection, None
 
     def _finish(self, clean: bool) -> None:
         """Gives the connection back: for the next request where ``clean``, else closed."""
         release, self._release = self._release, None
         if release is None:
             return
-        if clean and not self._abandoned:
+        if self._abandoned is not None:
+            self._abandoned.close()
+        elif clean:
             self._raw.drain_conn()
         else:
             self._raw.close()
