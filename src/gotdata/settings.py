@@ -42,6 +42,12 @@ class Settings:
     lock_text_limit: int = _setting(10 << 20, "bytes", "up to which a snapshot's texts are written to be committed")
     shards_url: str = _setting("", "URL", "where longer texts are published, written into the lock by `gotdata lock`")
     s3_profile: str = _setting("", "name", "the AWS profile to take keys from")
+    globus_endpoint: str = _setting(
+        "",
+        "UUID",
+        "the Globus collection that writes into globus_folder; UUID/PATH where it knows that by another path",
+    )
+    globus_folder: str = _setting("", "folder", "where Globus brings files of collections that send none over HTTPS")
     bake_max_size: int = _setting(
         2 * 10**9, "bytes", "what `gotdata bake` may add to an image: all of it is pulled before a container starts"
     )
