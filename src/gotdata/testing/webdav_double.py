@@ -17,6 +17,7 @@ from gotdata.testing.server import Reply, Request
 TOKEN = "yT8wQz3RkLmN4pX"  # noqa: S105
 FOLDERS = "/remote.php/dav/files/ada"
 _OLD = "/public.php/webdav"
+_TIME = formatdate(784111777, usegmt=True)
 _BODY = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
@@ -112,7 +113,7 @@ class Cloud(Double):
         if path in self.folders:
             return Reply(405, {}, _fault("MethodNotAllowed"))
         body = self.files[path]
-        headers = {"ETag": etag(body), "Last-Modified": formatdate(784111777, usegmt=True)}
+        headers = {"ETag": etag(body), "Last-Modified": _TIME}
         return ranged(request, body, headers if self.etags else {}, self.breaks.pop() if self.breaks else None)
 
     def _listed(self, request: Request, root: str, folder: str, path: str) -> Reply:
@@ -170,6 +171,7 @@ _FOLDER = "<d:resourcetype><d:collection/></d:resourcetype>"
 
 def _one(href: str, said: str, missing: str = "") -> str:
     lost = f"<d:propstat><d:prop>{missing}</d:prop><d:status>HTTP/1.1 404 Not Found</d:status></d:propstat>"
+    said += f"<d:getlastmodified>{_TIME}</d:getlastmodified>"
     known = f"<d:propstat><d:prop>{said}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
     return f"<d:response><d:href>{escape(href)}</d:href>{known}{lost if missing else ''}</d:response>"
 
