@@ -24,6 +24,7 @@ OWN: Mapping[str, str] = {
     "figshare": "gotdata.sources.figshare:Figshare",
     "dryad": "gotdata.sources.dryad:Dryad",
     "mendeley": "gotdata.sources.mendeley:Mendeley",
+    "globus": "gotdata.sources.globus:Globus",
     "dropbox": "gotdata.sources.dropbox:Dropbox",
     "gdrive": "gotdata.sources.gdrive:GDrive",
     "dandi": "gotdata.sources.dandi:Dandi",
