@@ -314,7 +314,7 @@ def test_sizes_and_hashes_of_the_listing_are_not_believed(portal: Portal) -> Non
 def test_names_come_from_the_address_else_from_the_title_and_format(portal: Portal) -> None:
     portal.upload(NAME, "___", b"1", name="Countries / all", format="CSV")
     portal.upload(NAME, "Makefile", b"1", name="How it was made")
-    portal.upload(NAME, "table.ods", b"1", name="The table", format="ODS")
+    portal.upload(NAME, "table.ods", b"1", name="Table ODS", format="ODS")
     portal.upload(NAME, "grosse-tabelle-.csv", b"1", name="Große Tabelle (日本).CSV", format="CSV")
     with Server() as server:
         portal.link(NAME, server.put("export", b"1"), "Stations", format="GeoJSON")

@@ -191,7 +191,7 @@ def _name(resource: Mapping[str, Any]) -> str:
 def _letters(name: str) -> str:
     """What CKAN leaves of a file name, in both spellings."""
     plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", plain)
+    return re.sub(r"[^a-z0-9.]", "", plain).strip(".")
 
 
 def _last(url: str) -> str:
