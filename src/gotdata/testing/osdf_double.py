@@ -29,7 +29,7 @@ class Federation(Double):
     def __init__(self) -> None:
         super().__init__()
         self.origin = Cloud()
-        self.origin.account = ""
+        self.origin.account, self.origin.lengths = "", True
         self.listed = True
         self.closed = False
         self.ill = 0

@@ -30,6 +30,7 @@ class Cloud(Double):
     password: of the share; empty: none.
     absolute: addresses in listings are whole URLs, of a host that only the server's proxy knows.
     sums: listings tell checksums; etags: they tell ETags.
+    lengths: folders have a length too, as those of XRootD do.
     locked: requests that are answered 423; upkeep: 503, before any other answer.
     moved: a folder that is asked for without its slash is redirected.
     breaks: how many bytes the next bodies have, each once.
@@ -46,6 +47,7 @@ class Cloud(Double):
         self.absolute = False
         self.sums = True
         self.etags = True
+        self.lengths = False
         self.locked = self.upkeep = 0
         self.moved = False
         self.breaks: list[int] = []
@@ -143,7 +145,10 @@ class Cloud(Double):
         name = escape(path.rpartition("/")[2].encode("utf-8", "replace").decode())
         if path in self.folders and not href.endswith("passwd"):
             said = f'<d:resourcetype><d:collection/></d:resourcetype><d:getetag>"{len(self.files):x}"</d:getetag>'
-            return _one(href, f"{said}<d:displayname>{name}</d:displayname>", "<d:getcontentlength/>")
+            said += f"<d:displayname>{name}</d:displayname>"
+            if self.lengths:
+                return _one(href, f"{said}<d:getcontentlength>4096</d:getcontentlength>")
+            return _one(href, said, "<d:getcontentlength/>")
         body = self.files.get(path, b"")
         size = len(body) + (self.hostile == "sizes")
         said = f"<d:resourcetype/><d:getcontentlength>{size}</d:getcontentlength><d:displayname>{name}</d:displayname>"
