@@ -226,6 +226,14 @@ def test_a_document_nested_too_deep_is_an_error(portal: Portal) -> None:
         SOURCE.resolve(Ref(at), context())
 
 
+def test_a_word_nested_too_deep_is_none() -> None:
+    value: object = "x"
+    for _ in range(400):
+        value = [{"name": value}]
+    assert jsonld.word(value) == ""
+    assert jsonld.word([{"name": {"en": "Cells", "de": "Zellen"}}]) == "Cells"
+
+
 def test_a_key_for_the_document_makes_a_realm_of_its_own(portal: Portal) -> None:
     portal.put("f", b"1")
     pin = resolved(SOURCE, portal)

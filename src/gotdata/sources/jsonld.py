@@ -34,16 +34,18 @@ def values(of: object, name: str) -> list[Any]:
 
 def text(of: object, name: str) -> str:
     """The first plain word under a name; of a node there, its value, name or id."""
-    return next(filter(None, map(_word, values(of, name))), "")
+    return next(filter(None, map(word, values(of, name))), "")
 
 
-def _word(value: object) -> str:
-    if isinstance(value, dict):
-        said = next(filter(None, (_word(value.get(key)) for key in ("@value", "value", "name", "@id", "url"))), "")
+def word(value: object, depth: int = 5) -> str:
+    """A value as a plain word: of a node its value, name or id, of a list its first."""
+    if isinstance(value, dict) and depth:
+        keys = ["@value", "value", "name", "@id", "url"]
         # Else it may be one text in several languages.
-        return said or next((_word(value[key]) for key in value if re.fullmatch(r"[a-z]{2,3}(-\w+)?", key)), "")
-    if isinstance(value, list):
-        return next(filter(None, map(_word, value)), "")
+        keys += [key for key in value if re.fullmatch(r"[a-z]{2,3}(-\w+)?", key) and key not in keys]
+        return next(filter(None, (word(value.get(key), depth - 1) for key in keys)), "")
+    if isinstance(value, list) and depth:
+        return next(filter(None, (word(one, depth - 1) for one in value)), "")
     return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
@@ -82,11 +84,7 @@ def is_digest(algorithm: str, hex: str) -> bool:
 
 
 def citation(of: object) -> Citation:
-    creators = [name for one in values(of, "creator") or values(of, "author") if (name := _word(one))]
-    named = (
-        _DOI.fullmatch(text({"v": one}, "v"))
-        for key in ("identifier", "@id", "url", "sameAs")
-        for one in values(of, key)
-    )
+    creators = [name for one in values(of, "creator") or values(of, "author") if (name := word(one))]
+    named = (_DOI.fullmatch(word(one)) for key in ("identifier", "@id", "url", "sameAs") for one in values(of, key))
     doi = next((found[1].lower() for found in named if found), "")
     return Citation(text(of, "name"), tuple(creators), doi, text(of, "license"))

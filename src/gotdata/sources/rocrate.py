@@ -66,7 +66,7 @@ def _citation(root: Node, graph: Mapping[str, Any]) -> Citation:
     """Of the root, whose people and licence are entities of their own."""
     whole = dict(root)
     for name in ("author", "creator", "license", "identifier"):
-        found = [graph.get(jsonld.text({"v": one}, "v"), one) for one in jsonld.values(root, name)]
+        found = [graph.get(jsonld.word(one), one) for one in jsonld.values(root, name)]
         if found:
             whole[name] = found
     if values := [jsonld.text(one, "value") or one for one in jsonld.values(whole, "identifier")]:

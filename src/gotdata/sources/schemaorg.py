@@ -40,7 +40,7 @@ class SchemaOrg(Described):
         links = []
         for node in (dataset, *jsonld.values(dataset, "distribution")):
             for address in jsonld.values(node, "contentUrl"):
-                one = link(str(address), base, "", jsonld.size(node), jsonld.checks(node))
+                one = link(jsonld.word(address), base, "", jsonld.size(node), jsonld.checks(node))
                 links.append(replace(one, path="" if node is dataset else _name(node)))
         return Document(links, jsonld.citation(dataset), basis=listed(links))
 
