@@ -47,7 +47,7 @@ class _Node:
 
 class Osf(Double):
     """Attributes:
-    key: what a view-only link to private projects carries.
+    key: what a view-only link to private projects carries. Links of answers to it carry it on.
     hashes: whether checksums are told of files that are not in OSF's own storage; mostly they are not.
     sizes: whether the sizes of files in add-ons are told.
     region: the host that the API names for files, where that is not this one.
@@ -142,7 +142,7 @@ class Osf(Double):
         guid = words[0] if words[0] in self._nodes else self._files.get(words[0], ("", None))[0]
         if guid not in self._nodes:
             return _errors(404, "Not found.")
-        opened = self.allowed(request) or query.get("view_only") == [self.key]
+        opened = self.allowed(request) or self.key in query.get("view_only", [])
         if self._nodes[guid].private and not opened:
             return self.refusal(request)
         answered: Reply = say(query, *words)
@@ -230,6 +230,8 @@ class Osf(Double):
         if files and self.hostile == "twins":
             shown += shown[-1:]
         following = f"{here}?page={number + 1}&page%5Bsize%5D={size}" if first + size < total else None
+        if following and "view_only" in query:
+            following += f"&view_only={self.key}"
         if files and self.hostile == "loop":
             following = f"{here}?page%5Bsize%5D={size}"
         links = {
