@@ -168,3 +168,34 @@ def test_a_token_endpoint_that_gives_none_is_named(
         engine(held=load(environ, service=True), retries=0).get(server.put("f", BODY))
     assert "s3cr3t" not in str(caught.value)
     assert not server.requests, "nothing is asked without the credential that is due"
+
+
+def test_what_a_tool_left_for_a_provider_stays_there_and_the_way_goes_on(server: Server, other: Server) -> None:
+    """With GITHUB_TOKEN set, a link to a public file on GitHub still works, and is asked as by anybody."""
+    left = Credentials([Credential(other.url, "cred:tool", (("Authorization", "Bearer tool"),), ambient=True)])
+    there = other.put("g", BODY)
+    assert read(engine(held=left), server.put("f", redirect=there)) == BODY
+    http = engine(held=left)
+    assert read(http, there, home=server.url) == BODY
+    assert http.probe(there, home=server.url).size == SIZE
+    assert http.text(there, home=server.url).text
+    assert not any("authorization" in request.headers for request in other.requests)
+    assert read(http, there) == BODY
+    assert other.requests[-1].headers["authorization"] == "Bearer tool"
+
+
+def test_what_a_key_was_told_is_not_asked_again_without_it(server: Server, other: Server) -> None:
+    left = Credentials([Credential(server.url, "cred:tool", (("Authorization", "Bearer tool"),), ambient=True)])
+    url = server.put("f", auth="Bearer tool", redirect=other.put("signed", BODY))
+    http = engine(held=left)
+    server.change("f", auth="")
+    assert read(http, url) == BODY
+    server.change("f", auth="Bearer tool", redirect="")
+    with pytest.raises(AuthRequired):
+        http.get(url, home="https://elsewhere.example/")
+
+
+def test_a_credential_that_is_not_taken_is_named_by_where_it_was_found(server: Server) -> None:
+    left = Credentials([Credential(server.url, "cred:tool", (("Authorization", "Bearer old"),), origin="$HF_TOKEN")])
+    with pytest.raises(AuthRequired, match=r"\(from \$HF_TOKEN\) was not taken; `gotdata login http"):
+        engine(held=left).get(server.put("f", BODY, auth="Bearer new"))

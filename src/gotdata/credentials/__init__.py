@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gotdata.credentials.held import PUBLIC, Credential, Credentials, Post, Sent, Unusable
@@ -33,7 +34,11 @@ def known(environ: Mapping[str, str] = os.environ, *, service: bool = False) -> 
 
     home = Path.home()
     yield from file.read(environ, replace_refresh)
-    yield from tools.environment(environ)
+    yield from map(_ambient, tools.environment(environ))
     yield from tools.from_netrc(environ, home)
     if not service:
-        yield from tools.of_tools(environ, home)
+        yield from map(_ambient, tools.of_tools(environ, home))
+
+
+def _ambient(one: Credential | Unusable) -> Credential | Unusable:
+    return replace(one, ambient=True) if isinstance(one, Credential) else one

@@ -39,6 +39,7 @@ class Credential:
     expires: seconds since 1970; None where that is not known, or where it is renewed.
     origin: where it was found, for people.
     form: what it is, for people: ``bearer``, ``basic``, a header's name, …
+    ambient: a tool left it for all of its provider's hosts; nobody said that it is for what lies there.
     """
 
     prefix: str
@@ -49,6 +50,7 @@ class Credential:
     origin: str = ""
     account: str = ""
     form: str = ""
+    ambient: bool = False
 
     def sent(self, post: Post) -> Sent:
         """What goes with a request now.

@@ -198,12 +198,14 @@ def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def fault(status: int, headers: Mapping[str, str], asked: str, credential: bool = False, url: str = "") -> GotdataError:
+def fault(
+    status: int, headers: Mapping[str, str], asked: str, credential: bool = False, url: str = "", origin: str = ""
+) -> GotdataError:
     """The error that a status means.
 
     Args:
         asked: the URL that was asked; ``url`` is the one that answered, where a redirect led there.
-        credential: whether the request carried one.
+        credential: whether the request carried one; ``origin`` is where that was found.
     """
     way = f" (by way of {site(url)})" if url and site(url) != site(asked) else ""
     where = redact(asked) + way
@@ -213,7 +215,8 @@ def fault(status: int, headers: Mapping[str, str], asked: str, credential: bool 
         when = f"asks to wait {wait:.0f} s" if wait else "try again later"
         return SourceUnavailable(f"{where} answered {status} ({_reason(status)}): {when}", wait)
     if status == 401 and credential:
-        return AuthRequired(f"{where} answered 401: the credential for it was not taken; {login} puts in a new one")
+        held = f"the credential for it{f' (from {origin})' if origin else ''} was not taken"
+        return AuthRequired(f"{where} answered 401: {held}; {login} puts in a new one")
     if status == 401:
         return AuthRequired(f"{where} answered 401: it wants a credential, and there is none for it: {login}")
     if status in (403, 451):

@@ -66,6 +66,8 @@ class _Asked:
     explain: Explain | None = None
     method: str = "GET"
     body: bytes | None = None
+    alone: bool = False
+    """As nobody: on the word of a place whose account is another."""
 
 
 class Engine:
@@ -135,8 +137,7 @@ class Engine:
             wanted["Range"] = f"bytes={part.start}-{part.stop - 1}"
             if version.startswith('etag:"'):
                 wanted["If-Range"] = version.removeprefix("etag:")
-        self._check_home(url, home)
-        asked = _Asked(url, wanted, frozenset({200, 206}), explain)
+        asked = _Asked(url, wanted, frozenset({200, 206}), explain, alone=self._alone(url, home))
 
         def once(end: float) -> Response:
             response = self._follow(asked, end)
@@ -154,8 +155,8 @@ class Engine:
     ) -> Facts:
         """What one byte's request tells of a file. HEAD would not do: URLs signed for GET refuse it. ``explain`` and
         ``home`` as of ``get``."""
-        self._check_home(url, home)
-        byte = _Asked(url, {**(headers or {}), "Range": "bytes=0-0"}, frozenset({200, 206, 416}), explain)
+        wanted = {**(headers or {}), "Range": "bytes=0-0"}
+        byte = _Asked(url, wanted, frozenset({200, 206, 416}), explain, alone=self._alone(url, home))
 
         def once(end: float) -> Facts:
             with self._follow(byte, end) as response:
@@ -185,8 +186,8 @@ class Engine:
             method, body: of a question that can't be put in a URL (PROPFIND, POST of a query). It is asked again after
                 a failure as any other is, and follows no redirect to another site.
         """
-        self._check_home(url, home)
-        asked = _Asked(url, headers or {}, _OK.get(method, frozenset({200})), explain, method, body)
+        ok = _OK.get(method, frozenset({200}))
+        asked = _Asked(url, headers or {}, ok, explain, method, body, self._alone(url, home))
 
         def once(end: float) -> Page:
             with self._follow(asked, end) as response:
@@ -232,12 +233,21 @@ class Engine:
 
         return self._again(once, PATIENCE)
 
-    def _check_home(self, url: str, home: str) -> None:
-        if home and self._account(url) not in (PUBLIC, self._account(home)):
+    def _alone(self, url: str, home: str) -> bool:
+        """Whether a URL that another place names is asked without the credential that there is for it.
+
+        Raises:
+            AuthRequired: somebody put that credential there for this URL, and would wonder.
+        """
+        found = self._credentials.find(url)
+        if not home or found is None or found.realm == self._account(home):
+            return False
+        if not found.ambient:
             raise AuthRequired(
                 f"{redact(home)} names {redact(url)}, for which there is a credential of yours: "
                 "name that URL itself in gotdata.yml if it may be used"
             )
+        return True
 
     def post_form(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
         """What an OAuth endpoint answers, a refusal's JSON too. The form holds secrets: no redirect is followed.
@@ -301,8 +311,9 @@ class Engine:
     def _follow(self, asked: _Asked, end: float) -> Response:
         """One try: from the URL, or a target that it named some seconds ago, to an answer with a status in ``ok``."""
         url = asked.url
-        # Who asks for another media type may be sent elsewhere: doi.org does so.
-        lasting = asked.method == "GET" and not {_AUTHORIZATION, "Accept"} & asked.headers.keys()
+        # Who asks for another media type may be sent elsewhere: doi.org does so. And what was remembered may have been
+        # told to who showed a key.
+        lasting = asked.method == "GET" and not {_AUTHORIZATION, "Accept"} & asked.headers.keys() and not asked.alone
         target = self._known_target(url) if lasting else ""
         if target:
             # A signed URL runs out with 400, 401, 403 or 404: ask for a new one.
@@ -316,7 +327,7 @@ class Engine:
     def _hops(self, asked: _Asked, url: str, end: float) -> Response:
         first = asked.url
         for _ in range(HOPS):
-            sent, query, credential = self._headers(first, url, asked.headers)
+            sent, query, credential = self._headers(asked, url)
             response = self._connections.send(first, url, sent, end, asked.method, asked.body, query)
             location = response.headers.get("Location")
             if response.status in asked.ok:
@@ -331,8 +342,7 @@ class Engine:
                 asked = replace(asked, method="GET", body=None)
         raise SourceError(f"{redact(first)} was redirected {HOPS} times, and still is: a loop on the server")
 
-    @staticmethod
-    def _fault(asked: _Asked, url: str, response: Response, credential: bool) -> GotdataError:
+    def _fault(self, asked: _Asked, url: str, response: Response, credential: bool) -> GotdataError:
         """What a refusal means: to the provider, where its source can tell, else by its status."""
         # A fault may stick to a connection (Globus): the next try must have another.
         response.abandon()
@@ -342,7 +352,9 @@ class Engine:
             refusal = Refusal(url, response.status, response.headers, text, credential)
             if error := asked.explain(refusal):
                 return error
-        return answer.fault(response.status, response.headers, asked.url, credential, url)
+        found = self._credentials.find(url) if credential else None
+        origin = found.origin if found else ""
+        return answer.fault(response.status, response.headers, asked.url, credential, url, origin)
 
     @staticmethod
     def _target(url: str, location: str) -> str:
@@ -357,26 +369,28 @@ class Engine:
             raise SourceError(f"{redact(url)} redirects to {redact(target)}, without encryption: refused")
         return target
 
-    def _headers(self, first: str, url: str, headers: Mapping[str, str]) -> tuple[dict[str, str], str, bool]:
-        """What goes to ``url``, on the way from ``first``: headers, a query that its URL gets, and whether a credential
-        is among them."""
+    def _headers(self, asked: _Asked, url: str) -> tuple[dict[str, str], str, bool]:
+        """What goes to ``url``, on the way from where was asked: headers, a query that its URL gets, and whether a
+        credential is among them."""
+        first = asked.url
         home = site(url) == site(first)
         sent = {"User-Agent": self._agent, "Accept": "*/*", "Accept-Encoding": "identity"}
-        sent |= {name: value for name, value in headers.items() if home or name.lower() in _TRAVELS}
+        sent |= {name: value for name, value in asked.headers.items() if home or name.lower() in _TRAVELS}
         if _AUTHORIZATION in sent:
             return sent, "", True
         if not home and secret(url):
             return sent, "", False
         credential = self._credentials.find(url)
-        if self._account(url) != self._account(first):
-            if credential is not None:
-                raise AuthRequired(
-                    f"{redact(first)} redirects to {redact(url)}, for which there is a credential of yours: "
-                    "name that URL itself in gotdata.yml if it may be used"
-                )
-            return sent, "", False
         if credential is None:
             return sent, "", False
+        if credential.realm != (PUBLIC if asked.alone else self._account(first)):
+            # One that a tool left for all of its provider's hosts is no word about this URL: it stays at home.
+            if credential.ambient:
+                return sent, "", False
+            raise AuthRequired(
+                f"{redact(first)} redirects to {redact(url)}, for which there is a credential of yours: "
+                "name that URL itself in gotdata.yml if it may be used"
+            )
         more = credential.sent(self.post_form)
         return sent | dict(more.headers), more.query, True
 
