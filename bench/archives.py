@@ -1,5 +1,5 @@
-"""One file of an archive behind nginx, by us, by fsspec, and by fetching and unpacking all: seconds, and bytes that left
-the server. ``python -m bench.archives``"""
+"""One file of an archive behind nginx: by us, by fsspec, and by fetching and unpacking it all. Seconds, and bytes that
+left the server. ``python -m bench.archives``"""
 
 from __future__ import annotations
 

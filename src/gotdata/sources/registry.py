@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
@@ -13,6 +14,7 @@ from gotdata.errors import ResolveError, SourceError
 from gotdata.model import Ref
 from gotdata.paths import redact
 from gotdata.sources.base import Source
+from gotdata.sources.signs import SCHEMES, may_claim
 
 OWN: Mapping[str, str] = {
     "archive": "gotdata.sources.archive:Archive",
@@ -92,17 +94,19 @@ def pick(ref: Ref) -> Source:
         SourceError: the one that would is not fully installed.
     """
     scheme = ref.url.partition(":")[0].lower()
-    schemes: list[str] = []
     for name in registry():
+        if name in OWN and not may_claim(name, ref):
+            continue
         try:
             found = source(name)
         except SourceError:
             if name == scheme:
                 raise
             continue
-        if found.claims(ref):
-            return found
-        schemes += found.schemes
+        with suppress(ValueError):  # a URL that can't be taken apart is nobody's
+            if found.claims(ref):
+                return found
+    schemes = {*OWN, *SCHEMES} - {"archive"}
     close = get_close_matches(scheme, schemes, 1)
     guess = f"; did you mean {close[0]}:…?" if close else ""
-    raise ResolveError(f"no source knows {redact(ref.url)}{guess}; there are {', '.join(sorted(set(schemes)))}")
+    raise ResolveError(f"no source knows {redact(ref.url)}{guess}; there are {', '.join(sorted(schemes))}")
