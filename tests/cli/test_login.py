@@ -137,7 +137,7 @@ def test_a_place_that_wants_a_password_is_asked_for_one(
 ) -> None:
     server.put("private/x", b"x", auth="Basic bWU6czNjcjN0LXRva2Vu")
     assert gotdata("login", server.at("private/x")).code == 0
-    assert person == [("User", False), ("Password", True)]
+    assert person == [(f"User at {server.at('private/x')}", False), ("Password of me", True)]
     assert stored(home) == {server.at("private/x"): {"basic": f"me:{TOKEN}", "account": "me"}}
 
 

@@ -95,8 +95,8 @@ def _entries(
 def _pasted(target: Target, with_token: bool, user: str) -> dict[str, Any]:
     """The entry that a secret makes which somebody has."""
     if target.form == "basic" or user:
-        user = user or ("" if with_token else _asked("User"))
-        secret = _secret("Password", with_token)
+        user = user or ("" if with_token else _asked(f"User at {target.prefix}"))
+        secret = _secret(f"Password of {user}", with_token)
         pair = f"{user}:{secret}" if user else secret
         if ":" not in pair:
             raise ManifestError("a password has a user: --user NAME, or NAME:PASSWORD on standard input")
