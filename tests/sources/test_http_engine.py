@@ -181,3 +181,21 @@ def test_a_silent_server_ends_in_time(server: Server) -> None:
     with pytest.raises(SourceUnavailable, match="no bytes came in time after 0 of"):
         read(http, url, size=SIZE)
     held.set()
+
+
+@pytest.mark.parametrize("said", ["none", "bytes", ""])
+def test_what_a_server_says_of_its_ranges_counts_less_than_what_it_sends(server: Server, said: str) -> None:
+    """Zenodo says none, and sends them."""
+    url = server.put("f", BODY, headers={"Accept-Ranges": said})
+    assert read(engine(), url, PART, size=SIZE) == BODY[1000:3000]
+    assert engine().probe(url).ranges
+
+
+def test_ranges_are_never_asked_from_the_end_nor_several_at_once(server: Server) -> None:
+    """Globus refuses the former with 416, others ignore them; the latter come as multipart."""
+    url = server.put("f", BODY)
+    http = engine()
+    http.probe(url)
+    read(http, url, Span(SIZE - 10, SIZE), size=SIZE)
+    asked = [request.headers.get("range", "") for request in server.requests]
+    assert asked == ["bytes=0-0", f"bytes={SIZE - 10}-{SIZE - 1}"]

@@ -199,3 +199,11 @@ def test_a_credential_that_is_not_taken_is_named_by_where_it_was_found(server: S
     left = Credentials([Credential(server.url, "cred:tool", (("Authorization", "Bearer old"),), origin="$HF_TOKEN")])
     with pytest.raises(AuthRequired, match=r"\(from \$HF_TOKEN\) was not taken; `gotdata login http"):
         engine(held=left).get(server.put("f", BODY, auth="Bearer new"))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_every_kind_of_redirect_keeps_the_range(server: Server, other: Server, status: int) -> None:
+    there = other.put("g", BODY)
+    server.otherwise = lambda request: Reply(status, {"Location": there}, b"")
+    assert read(engine(), server.at("f"), PART, size=SIZE) == BODY[1000:3000]
+    assert other.requests[0].headers["range"] == "bytes=1000-2999"
