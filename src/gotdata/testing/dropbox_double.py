@@ -135,12 +135,12 @@ class DropboxDouble(Double):
         if isinstance(path, Reply):
             return path
         if path in self.folders:
-            return reply(200, {**self._folder_entry(path), "url": arg["url"]})
+            return reply(200, {**self._folder_entry(path), **_granted(arg["url"])})
         file = self.files.get(path.lower())
         if file is None:
             return _conflict("shared_link_not_found/..")
         entry = {key: value for key, value in self._entry(file).items() if key != "content_hash"}
-        return reply(200, {**entry, "url": arg["url"]})
+        return reply(200, {**entry, **_granted(arg["url"])})
 
     def _list(self, arg: dict[str, Any]) -> Reply:
         if "shared_link" in arg:
@@ -198,15 +198,15 @@ class DropboxDouble(Double):
         if self.hostile == "self":
             yield {**self._folder_entry(path), "name": "again", "id": "id:again"}
 
-    def _bytes(self, request: Request, file: _File | None, missing: str, tell: bool = True) -> Reply:
+    def _bytes(self, request: Request, file: _File | None, missing: str, link: str = "") -> Reply:
         if file is None:
             return _conflict(missing)
         if file.path in self.paper:
             return _conflict("unsupported_file/..")
-        said = {**self._entry(file)}
-        del said[".tag"]
-        if not tell:
-            del said["content_hash"]
+        said = self._entry(file)
+        if link:
+            said |= _granted(link)
+        del said["content_hash" if link else ".tag"]
         headers = {
             "Content-Type": "application/octet-stream",
             "Dropbox-API-Result": json.dumps(said),
@@ -221,7 +221,7 @@ class DropboxDouble(Double):
             return path
         if path in self.folders:
             return _conflict("shared_link_is_directory/..")
-        return self._bytes(request, self.files.get(path.lower()), "shared_link_not_found/..", tell=False)
+        return self._bytes(request, self.files.get(path.lower()), "shared_link_not_found/..", arg["url"])
 
     def _linked(self, arg: dict[str, Any]) -> str | Reply:
         if self.disabled == "password":
@@ -283,6 +283,16 @@ class DropboxDouble(Double):
         return f"{kind}{self._number:09x}"
 
 
+def _granted(link: str) -> dict[str, Any]:
+    """What is told of a link besides what it leads to."""
+    no = (
+        *("can_revoke", "can_set_expiry", "can_remove_expiry", "can_allow_download", "can_disallow_download"),
+        *("allow_comments", "team_restricts_comments"),
+    )
+    permissions = {**dict.fromkeys(no, False), "allow_download": True, "visibility_policies": []}
+    return {"url": link, "link_permissions": permissions}
+
+
 def _unauthorised(tag: str, **more: str) -> Reply:
     return reply(401, {"error_summary": f"{tag}/..", "error": {".tag": tag, **more}})
 
@@ -291,7 +301,7 @@ def _conflict(summary: str) -> Reply:
     """An error of an endpoint: the words of its summary are the tags of its error, one in the other."""
     error: dict[str, Any] = {}
     for tag in reversed([word for word in summary.split("/") if word.strip(".")]):
-        error = {".tag": tag, **({error[".tag"]: error} if error else {})}
+        error = {".tag": tag, **({tag: error} if error else {})}
     return reply(409, {"error_summary": summary, "error": error})
 
 
