@@ -111,15 +111,33 @@ class Archive(Double):
         query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
         if match := re.fullmatch(r"/api/zarr/([\w-]+)/files/", path):
             return self._files(match[1], query)
+        if path.startswith("/api/") and not path.endswith("/"):
+            there, _, rest = request.path.partition("?")
+            return Reply(301, {"Location": f"{there}/" + (f"?{rest}" if rest else "")}, b"")
+        if path == "/api/info/":
+            return reply(200, self._server())
         if self.embargoed and not self.allowed(request):
             return self.refusal(request)
         if path == f"/api/dandisets/{DANDISET}/":
             return reply(200, self._dandiset())
-        if match := re.fullmatch(rf"/api/dandisets/{DANDISET}/versions/([\w.]+)/(assets/)?", path):
-            return self._version(match[1], bool(match[2]), query)
-        if match := re.fullmatch(r"/api/assets/([\w-]+)/download/", path):
-            return self._download(match[1])
+        if match := re.fullmatch(rf"/api/dandisets/{DANDISET}/versions/([\w.]+)/(assets/|info/)?", path):
+            return self._version(match[1], match[2] or "", query)
+        if match := re.fullmatch(r"/api/(?:dandisets/\d+/versions/[\w.]+/)?assets/([\w-]+)/(download/|info/)?", path):
+            return self._asset(match[1], match[2] or "")
         return reply(404, {"detail": "Not found."})
+
+    def _server(self) -> dict[str, Any]:
+        services = {name: {"url": self.root} for name in ("webui", "webdav", "jupyterhub")}
+        return {
+            "$schema": "https://example.org/schema.json",
+            "schema_version": "0.6.10",
+            "schema_url": "https://example.org/schema.json",
+            "version": "0.4.0",
+            "cli-minimal-version": "0.60.0",
+            "cli-bad-versions": [],
+            "services": {"api": {"url": self.api}, **services},
+            "instance_config": {"instance_name": "DANDI-DOUBLE"},
+        }
 
     def _dandiset(self) -> dict[str, Any]:
         newest = max(self._versions, default="")
@@ -144,14 +162,14 @@ class Archive(Double):
             "modified": _time(self._changes if version == "draft" else 0),
         }
 
-    def _version(self, version: str, assets: bool, query: Mapping[str, str]) -> Reply:
+    def _version(self, version: str, part: str, query: Mapping[str, str]) -> Reply:
         held = self._draft if version == "draft" else self._versions.get(version)
         if held is None:
             return reply(404, {"detail": "Not found."})
-        if assets:
+        if part == "assets/":
             return self._page(f"{self.api}/dandisets/{DANDISET}/versions/{version}/assets/", held, query)
         doi = {} if version == "draft" else {"doi": f"10.48324/dandi.{DANDISET}/{version}"}
-        metadata = {
+        metadata: dict[str, Any] = {
             "identifier": f"DANDI:{DANDISET}",
             "name": "Cells, listened to",
             "version": version,
@@ -161,7 +179,8 @@ class Archive(Double):
                 {"name": "A foundation", "includeInCitation": False, "roleName": ["dcite:Funder"]},
             ],
         }
-        return reply(200, {**metadata, **doi})
+        metadata |= doi
+        return reply(200, {**self._info(version, held), "metadata": metadata} if part else metadata)
 
     def _page(self, url: str, held: Mapping[str, _Asset], query: Mapping[str, str]) -> Reply:
         size = min(int(query.get("page_size", "100")), self.largest)
@@ -207,16 +226,21 @@ class Archive(Double):
             "created": _time(0),
             "modified": _time(0),
         }
-        if metadata:
-            bucket = self.store.at(f"zarr/{asset.zarr}/" if asset.zarr else self.key(asset.id))
-            urls = [f"{self.api}/assets/{asset.id}/download/", bucket]
-            told["metadata"] = {"path": asset.path, "digest": asset.digest, "contentUrl": urls}
-        return told
+        return told | {"metadata": self._metadata(asset)} if metadata else told
 
-    def _download(self, id: str) -> Reply:
+    def _metadata(self, asset: _Asset) -> dict[str, Any]:
+        bucket = self.store.at(f"zarr/{asset.zarr}/" if asset.zarr else self.key(asset.id))
+        urls = [f"{self.api}/assets/{asset.id}/download/", bucket]
+        return {"path": asset.path, "contentSize": asset.size, "digest": asset.digest, "contentUrl": urls}
+
+    def _asset(self, id: str, part: str) -> Reply:
         asset = self._assets.get(id)
         if asset is None:
             return reply(404, {"detail": "Not found."})
+        if not part:
+            return reply(200, self._metadata(asset))
+        if part == "info/":
+            return reply(200, self._listed(asset, True))
         if asset.zarr:
             return reply(400, "Unable to provide download link for zarr assets.")
         return self._sent_on(self.key(id))
