@@ -40,6 +40,7 @@ OWN: Mapping[str, str] = {
     "dvc": "gotdata.sources.dvc:Dvc",
     "huggingface": "gotdata.sources.huggingface:HuggingFace",
     "github": "gotdata.sources.github:GitHub",
+    "gitlab": "gotdata.sources.gitlab:GitLab",
     "webdav": "gotdata.sources.webdav:WebDav",
     "osdf": "gotdata.sources.osdf:Osdf",
     "datapackage": "gotdata.sources.datapackage:DataPackage",
