@@ -122,6 +122,21 @@ def test_what_the_page_says_to_people_is_no_part_of_the_pin(portal: Portal) -> N
         listed(SOURCE, first)
 
 
+def test_links_may_stand_in_the_page(portal: Portal) -> None:
+    portal.put("a.csv", b"1")
+    body = b"""<html><head><LINK href='/d/a.csv' rel="Item" type=text/csv /><link rel=stylesheet href=/x.css>
+        <link rel="cite-as" href="https://doi.org/10.5072/cells"></head>"""
+    page = portal.server.put("page", body, kind="text/html")
+    pin = SOURCE.resolve(Ref(f"signposting:{page}"), context())
+    assert pin.citation.doi == "10.5072/cells"
+    assert list(listed(SOURCE, pin)) == ["a.csv"]
+
+
+@pytest.mark.parametrize("body", [b"<link " * 100_000, b"<link a=" + b"'" * 100_000, b"<link" + b" a" * 100_000])
+def test_a_hostile_page_costs_no_more_than_its_length(portal: Portal, body: bytes) -> None:
+    assert recognise(portal.server.put("page", body, kind="text/html"), context()) is None
+
+
 def test_a_linkset_that_is_none_is_an_error(portal: Portal) -> None:
     portal.server.put("sets", b'{"linkset": 7}', kind="application/linkset+json")
     page = portal.server.put("page", b"<html>", kind="text/html", headers={"Link": "</sets>; rel=linkset"})

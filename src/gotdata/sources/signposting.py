@@ -1,8 +1,9 @@
-"""FAIR Signposting (https://signposting.org/FAIR/): pages that name their files for programs, in the header Link (level
-1) or in a linkset (level 2, RFC 9264)."""
+"""FAIR Signposting (https://signposting.org/FAIR/): pages that name their files for programs, in the header Link or in
+elements (level 1), or in a linkset (level 2, RFC 9264)."""
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from gotdata.sources import jsonld
 from gotdata.sources.api import rows, table, words
 from gotdata.sources.described import Described, Document, link, listed
 from gotdata.sources.elsewhere import Link
-from gotdata.sources.http_page import Page, parsed
+from gotdata.sources.http_page import HTML, Page, parsed
 
+HEAD = 1 << 20
+"""Characters at the beginning of a page in which its links are looked for."""
 _LINKSET = {"Accept": "application/linkset+json, application/linkset;q=0.8"}
 
 
@@ -40,7 +43,7 @@ class Signposting(Described):
     accept = "text/html, */*;q=0.5"
 
     def parse(self, page: Page, base: str, ctx: Context) -> Document:
-        signs = parse(page.headers.get("Link", ""))
+        signs = parse(page.headers.get("Link", "")) or _in_page(page)
         items = _items(signs)
         for sign in signs:
             if "linkset" in sign.rel:
@@ -82,6 +85,18 @@ def parse(header: str) -> list[Typed]:
         rel = tuple(said.get("rel", "").lower().split())
         found.append(Typed(match[1].strip(), rel, said.get("type", "").lower(), said.get("anchor", "")))
     return found
+
+
+def _in_page(page: Page) -> list[Typed]:
+    """The links that stand as elements in the beginning of a page, where a server can't be made to send a header."""
+    found = []
+    for element in re.findall(r"(?i)<link\b([^<>]*)>", page.text[:HEAD] if page.kind in HTML else ""):
+        quoted = re.findall(r"([\w-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", element)
+        said = {name.lower(): html.unescape(double or single or bare) for name, double, single, bare in quoted}
+        found.append(
+            Typed(said.get("href", "").strip(), tuple(said.get("rel", "").lower().split()), said.get("type", ""))
+        )
+    return [sign for sign in found if sign.href]
 
 
 def _items(signs: list[Typed]) -> list[str]:
