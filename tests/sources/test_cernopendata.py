@@ -134,6 +134,7 @@ def test_the_portal_is_asked_with_encryption(url: str) -> None:
 def test_the_landing_page_of_a_doi_is_not_taken_for_invenio() -> None:
     page = "http://opendata.cern.ch/record/5500"
     assert landing.recognise(page, context()) == Ref(f"cernopendata:{page}")
+    assert cernopendata.recognise("https://repository.example.org/record/5500", context()) is None
 
 
 def test_files_of_indices_are_listed_too(record: Record) -> None:

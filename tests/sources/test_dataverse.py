@@ -405,3 +405,11 @@ def test_a_forged_locator_is_refused(server: Dataverse) -> None:
     [file] = listed(pin)
     with pytest.raises(IntegrityError, match="edited"):
         SOURCE.url(pin, replace(file, at="https://dataverse.evil.example/api/access/datafile/1"))
+
+
+@pytest.mark.parametrize(("state", "minor"), [("DRAFT", 0), ("DEACCESSIONED", 0), ("RELEASED", None), ("", 0)])
+def test_only_published_versions_have_a_number(server: Dataverse, state: str, minor: int | None) -> None:
+    place = dataverse._pinned(published(server, server.file("a", b"1")))
+    said = {"versionState": state, "versionNumber": 1, "versionMinorNumber": minor}
+    with pytest.raises(ResolveError, match="not a published one"):
+        dataverse._number(said, place)

@@ -272,6 +272,15 @@ def test_bundles_within_bundles_are_folders(server: Drs, expands: bool, empty: b
     assert found == {"a.bam": (Kind.FILE, 1), "run/b.bam": (Kind.FILE, 2), "run/nothing": (Kind.DIR, 0)}
 
 
+def test_a_bundle_that_contains_itself_further_down_is_an_error(server: Drs) -> None:
+    server.expands = False
+    for contents in ({}, {"again": "inner"}):
+        server.bundle("inner", contents)
+    server.bundle("outer", {"run": "inner"})
+    with pytest.raises(SourceError, match="its bundle run/again contains itself"):
+        listed(resolved(server, "outer"))
+
+
 def test_a_bundle_whose_checksum_changed_is_not_what_was_pinned(server: Drs) -> None:
     server.put("1", b"1")
     server.put("2", b"2")

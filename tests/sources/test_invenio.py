@@ -334,6 +334,7 @@ def test_versions_that_lead_in_a_circle_are_an_error(repository: Repository) -> 
 
 def test_a_link_of_a_listing_to_another_site_is_not_followed(repository: Repository) -> None:
     """The bytes would be kept as the record's."""
+    repository.ranges = "api"
     id = repository.publish({"a": BODY})
     pin = resolved(repository, id)
     repository.server.put(
