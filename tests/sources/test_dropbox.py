@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from gotdata.report import Event
 from gotdata.sources.dropbox import Dropbox
 from gotdata.sources.dropbox_place import Place as Meant
 from gotdata.sources.dropbox_place import placed
+from gotdata.store.digests import begin
 from gotdata.testing.dropbox_double import DropboxDouble
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
@@ -481,3 +483,17 @@ def test_content_hashes_become_checks(double: DropboxDouble) -> None:
     place.put("empty", b"")
     [file] = listed(SOURCE.resolve(place.ref, place.ctx), place.ctx)
     assert file.checks == (Checksum("dropbox", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),)
+
+
+@pytest.mark.parametrize("size", [0, 1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 8 << 20, (9 << 20) + 12_345])
+def test_content_hashes_are_as_dropbox_defines_them(size: int) -> None:
+    """https://www.dropbox.com/developers/reference/content-hash, in the words of that page: the blocks of 4 MiB, the
+    SHA-256 of each, these one after the other, and the SHA-256 of that."""
+    body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    blocks = [body[start : start + 4_194_304] for start in range(0, size, 4_194_304)]
+    wanted = hashlib.sha256(b"".join(hashlib.sha256(block).digest() for block in blocks)).hexdigest()
+    for piece in (1_000_003, 5 << 20):
+        hash = begin("dropbox", size)
+        for start in range(0, size, piece):
+            hash.update(memoryview(body)[start : start + piece])
+        assert hash.hexdigest() == wanted
