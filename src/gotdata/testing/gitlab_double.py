@@ -33,6 +33,7 @@ class GitLab(Double):
         self.breaks: list[int] = []
         self.graphql_error = ""
         self._lfs: dict[str, bytes] = {}
+        self._known: dict[tuple[str, str, bool, str], list[dict[str, Any]]] = {}
 
     def lfs(self, body: bytes) -> None:
         """Keeps an object, to which pointers may point."""
@@ -101,7 +102,7 @@ class GitLab(Double):
             found: list[dict[str, Any]] = [_row(f"f{n}", Blob(b"1"), "0" * 40) for n in range(start, start + size)]
             more = start + size < 1_000_000
         else:
-            known = self._lied(_rows(repo, commit, above, asked.get("recursive", "").lower() == "true"))
+            known = self._rows(repo, commit, above, asked.get("recursive", "").lower() == "true")
             if not commit or (above and not known):
                 return reply(404, {"message": "404 Tree Not Found"})
             found, more = known[start : start + size], start + size < len(known)
@@ -113,6 +114,12 @@ class GitLab(Double):
             here = f"{self.root}{urlsplit(request.path).path}?{query}"
             headers["Link"] = f'<{here}>; rel="next"'
         return reply(200, found, headers)
+
+    def _rows(self, repo: Repository, commit: str, above: str, recursive: bool) -> list[dict[str, Any]]:
+        key = (commit, above, recursive, self.hostile)
+        if key not in self._known:
+            self._known[key] = self._lied(_rows(repo, commit, above, recursive))
+        return self._known[key]
 
     def _lied(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if self.hostile == "names":
