@@ -28,13 +28,13 @@ else
 	@$(BIN)/gotdata -C "$$(dirname "$(MANIFEST)")" up
 endif
 
-test: .venv/test .venv/ckan/stamp .venv/dandi/stamp .venv/azurite/stamp debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
+test: .venv/test .venv/ckan/stamp .venv/dandi/stamp .venv/openneuro/stamp .venv/azurite/stamp debian  ## every test that fits in 20 minutes on two cores; what can't run here is listed at the end
 	$(BIN)/pytest $(TESTS) -n 2 --dist loadfile
 
-test-full: .venv/test .venv/ckan/stamp .venv/dandi/stamp .venv/azurite/stamp debian  ## the same with long campaigns: thousands of examples for each property
+test-full: .venv/test .venv/ckan/stamp .venv/dandi/stamp .venv/openneuro/stamp .venv/azurite/stamp debian  ## the same with long campaigns: thousands of examples for each property
 	$(BIN)/pytest $(TESTS) --hypothesis-profile campaign --timeout 3600
 
-conformance: .venv/test .venv/ckan/stamp .venv/dandi/stamp .venv/azurite/stamp debian  ## write the table of docs/sources/index.md: what each source was shown to do
+conformance: .venv/test .venv/ckan/stamp .venv/dandi/stamp .venv/openneuro/stamp .venv/azurite/stamp debian  ## write the table of docs/sources/index.md: what each source was shown to do
 	$(BIN)/pytest $(wildcard tests/sources tests/clients tests/e2e/*contract* tests/e2e/*real*) -n 2 --dist loadfile --write-table
 
 live: .venv/test  ## with the internet: one public file of each provider, and what differs from what the tests believe
@@ -64,7 +64,7 @@ debian:
 	@touch $@
 
 # Their pins would bind ours. Where one can't be installed, its tests say so.
-.venv/ckan/stamp .venv/dandi/stamp: .venv/%/stamp: requirements/%.txt | .venv/bin/python
+.venv/ckan/stamp .venv/dandi/stamp .venv/openneuro/stamp: .venv/%/stamp: requirements/%.txt | .venv/bin/python
 	@$(BIN)/python -m venv .venv/$*
 	@if .venv/$*/bin/python -m pip install -q --no-deps --require-hashes -r $<; then touch $@; \
 	    else echo "$* can't be installed here: what needs it can't run" >&2; fi
