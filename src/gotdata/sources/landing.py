@@ -10,6 +10,9 @@ from gotdata.context import Context
 from gotdata.model import Ref
 
 RECOGNISERS: Sequence[str] = (
+    "globus",
+    "dropbox",
+    "gdrive",
     "osf",
     "webdav",
     "figshare",
