@@ -251,6 +251,7 @@ def test_types_of_checksums_have_many_spellings() -> None:
         {"type": "etag", "checksum": "c" * 32},
         {"type": "trunc512", "checksum": "d" * 64},
         {"type": "md5", "checksum": "too short"},
+        {"type": "sha1", "checksum": "grün"},
     ]
     assert drs_access.checks({"checksums": sums}) == (
         Checksum("crc32c", "00010203"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +12,7 @@ from gotdata.errors import SourceError
 from gotdata.model import Checksum
 from gotdata.paths import redact
 from gotdata.sources.api import rows, table, words
+from gotdata.sources.http_answer import hexadecimal
 
 _PREFERRED = ("https", "s3", "gs")
 """With an id of an access, servers of the latter two answer a signed web address."""
@@ -95,9 +94,7 @@ def _headers(access: Mapping[str, Any], home: str) -> dict[str, str]:
     if not all(re.fullmatch(r"[\w-]+", name) and value.isprintable() for name, value in found.items()):
         raise SourceError(f"{redact(home)}: the headers to be sent are none")
     # What is read, and how, is ours to say.
-    return {
-        name: value for name, value in found.items() if name.lower() not in ("range", "if-range", "accept-encoding")
-    }
+    return {name: value for name, value in found.items() if name.lower() not in _OURS}
 
 
 def checks(found: Mapping[str, Any]) -> tuple[Checksum, ...]:
@@ -106,16 +103,6 @@ def checks(found: Mapping[str, Any]) -> tuple[Checksum, ...]:
     known: dict[str, str] = {}
     for one in rows(found, "checksums"):
         name = re.sub(r"[-_ ]", "", words(one, "type").lower())
-        if (length := _LENGTHS.get(name, 0)) and (digest := _hex(words(one, "checksum"), length)):
+        if (length := _LENGTHS.get(name, 0)) and (digest := hexadecimal(words(one, "checksum"), length)):
             known.setdefault(name, digest)
     return tuple(Checksum(name, digest) for name, digest in sorted(known.items()))
-
-
-def _hex(text: str, length: int) -> str:
-    if re.fullmatch(rf"[0-9a-fA-F]{{{2 * length}}}", text):
-        return text.lower()
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return ""
-    return raw.hex() if len(raw) == length else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import http.client
 import re
 import time
@@ -145,17 +144,17 @@ def digest_of(name: str, value: str) -> Checksum | None:
     """A checksum by the name that a header or Metalink has for its algorithm; None where it is none that we know."""
     plain = name.strip().lower()
     algorithm = _DIGESTS.get(plain, plain)
-    digest = _hex(value.strip(), _LENGTHS[algorithm]) if algorithm in _LENGTHS else ""
+    digest = hexadecimal(value.strip(), _LENGTHS[algorithm]) if algorithm in _LENGTHS else ""
     return Checksum(algorithm, digest) if digest else None
 
 
-def _hex(text: str, length: int) -> str:
+def hexadecimal(text: str, length: int) -> str:
     """A digest of ``length`` bytes, in base64 or (Zenodo, adler32) hexadecimal; empty where it is neither."""
     if re.fullmatch(rf"[0-9a-fA-F]{{{2 * length}}}", text):
         return text.lower()
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return ""
     return raw.hex() if len(raw) == length else ""
 
