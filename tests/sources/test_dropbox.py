@@ -21,6 +21,7 @@ from gotdata.errors import (
 )
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.report import Event
+from gotdata.sources import dropbox, landing
 from gotdata.sources.dropbox import Dropbox
 from gotdata.sources.dropbox_place import Place as Meant
 from gotdata.sources.dropbox_place import placed
@@ -497,3 +498,9 @@ def test_content_hashes_are_as_dropbox_defines_them(size: int) -> None:
         for start in range(0, size, piece):
             hash.update(memoryview(body)[start : start + piece])
         assert hash.hexdigest() == wanted
+
+
+def test_a_page_that_a_doi_leads_to_is_known_by_its_address() -> None:
+    url = "https://www.dropbox.com/scl/fo/6x/h?rlkey=k1"
+    assert landing.recognise(url, context()) == Ref(url)
+    assert dropbox.recognise("https://www.dropbox.com/help", context()) is None

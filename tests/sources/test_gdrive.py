@@ -18,6 +18,7 @@ from gotdata.errors import (
 )
 from gotdata.model import Kind, Pin, Ref, RemoteFile, Span
 from gotdata.report import Event
+from gotdata.sources import gdrive, landing
 from gotdata.sources.gdrive import GDrive
 from gotdata.sources.gdrive_place import Place as Meant
 from gotdata.sources.gdrive_place import placed
@@ -481,3 +482,9 @@ def test_a_rate_limit_hidden_in_a_403_passes(double: GDriveDouble) -> None:
 def test_there_are_no_versions(double: GDriveDouble) -> None:
     with pytest.raises(ResolveError, match="no versions for good"):
         SOURCE.resolve(replace(link(double, ID), options=(("version", "2"),)), context())
+
+
+def test_a_page_that_a_doi_leads_to_is_known_by_its_address() -> None:
+    url = f"{SITE}/drive/folders/{ID}"
+    assert landing.recognise(url, context()) == Ref(url)
+    assert gdrive.recognise(f"{SITE}/drive/my-drive", context()) is None

@@ -24,6 +24,7 @@ from gotdata.errors import (
 from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.reach import PUBLIC_ONLY
 from gotdata.report import Event
+from gotdata.sources import globus, landing
 from gotdata.sources.globus import Globus
 from gotdata.sources.globus_place import Place as Meant
 from gotdata.sources.globus_place import address, placed
@@ -196,7 +197,7 @@ def test_a_private_collection_has_a_credential_of_its_own(double: GlobusDouble) 
     place.put("f", BODY)
     pin = SOURCE.resolve(place.ref, place.ctx)
     [file] = listed(pin, place.ctx)
-    with pytest.raises(AuthRequired, match="gotdata login globus"):
+    with pytest.raises(AuthRequired, match=f"gotdata login globus://{COLLECTION}"):
         content(pin, file, Span(5, 10), place.ctx)
     ctx = holder(double, https=True)
     assert content(pin, file, Span(5, 10), ctx) == BODY[5:10]
@@ -210,9 +211,9 @@ def test_a_page_to_log_in_is_no_file(double: GlobusDouble) -> None:
     pin = SOURCE.resolve(place.ref, place.ctx)
     [file] = listed(pin, place.ctx)
     for span in (Span(0, len(BODY)), Span(5, 10)):
-        with pytest.raises(AuthRequired, match=r"log in.*gotdata login http"):
+        with pytest.raises(AuthRequired, match=rf"log in.*gotdata login globus://{COLLECTION}"):
             content(pin, file, span, place.ctx)
-    with pytest.raises(AuthRequired, match="log in"):
+    with pytest.raises(AuthRequired, match=r"log in.*gotdata login http://127"):
         SOURCE.resolve(Ref(f"globus:{double.https_server}/data/f"), context())
 
 
@@ -437,3 +438,9 @@ class TestTransfer:
         with pytest.raises(KeyboardInterrupt):
             content(pin, file, Span(0, len(BODY)), ctx)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_a_doi_leads_to_is_known_by_its_address() -> None:
+    url = f"{APP}/file-manager?origin_id={COLLECTION}&origin_path=%2Fshare%2F"
+    assert landing.recognise(url, context()) == Ref(url)
+    assert globus.recognise(f"{APP}/activity", context()) is None

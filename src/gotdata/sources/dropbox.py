@@ -146,6 +146,11 @@ class Dropbox(Hosted):
         return api.explain(refusal)
 
 
+def recognise(url: str, ctx: Context) -> Ref | None:
+    """What the page is about that a DOI leads to, judged by its address."""
+    return Ref(url) if placed(url) is not None else None
+
+
 def _path(place: Place, pin: Pin, file: RemoteFile) -> str:
     return place.path if "folder" not in pin.version else f"{place.path}/{file.path}"
 

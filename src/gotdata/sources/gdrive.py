@@ -141,6 +141,11 @@ class GDrive(Hosted):
             raise SourceError(f"{redact(place.text)}: its download page leads to {redact(at)}, which is not Drive's")
 
 
+def recognise(url: str, ctx: Context) -> Ref | None:
+    """What the page is about that a DOI leads to, judged by its address."""
+    return Ref(url) if placed(url) is not None else None
+
+
 def _pinned(pin: Pin) -> Place:
     place = placed(pin.ref.url)
     if place is None:

@@ -6,13 +6,13 @@ import io
 import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote, unquote, urlsplit
 
 from gotdata.context import Context
 from gotdata.credentials import site
 from gotdata.errors import (
     AuthRequired,
-    GotdataError,
     IntegrityError,
     NoRanges,
     NotFound,
@@ -26,7 +26,7 @@ from gotdata.sources import globus_api as api
 from gotdata.sources import globus_transfer
 from gotdata.sources.api import Hosted, told, words
 from gotdata.sources.globus_place import Place, address, placed
-from gotdata.sources.http_answer import Refusal, media_type, version_of
+from gotdata.sources.http_answer import media_type, version_of
 from gotdata.sources.http_page import HTML
 
 _HEADERS = {"X-Requested-With": "XMLHttpRequest"}
@@ -78,11 +78,11 @@ class Globus(Hosted):
 
     def _by_address(self, ref: Ref, url: str, ctx: Context) -> Pin:
         """A byte's range tells no size here (``0-0/*``), so the whole is asked for, and its head taken."""
-        with ctx.http.get(url, headers=_HEADERS, explain=self.explain) as response:
+        with ctx.http.get(url, headers=_HEADERS, explain=partial(api.explain, place=url)) as response:
             kind, size, version = media_type(response.headers), response.length, version_of(response.headers)
             came = response.url
         if kind in HTML and site(came) != site(url):
-            raise _login(url)
+            raise _login(url, url)
         if kind == _FOLDER or url.endswith("/"):
             raise ResolveError(f"{redact(url)} is a folder, which HTTPS does not list: globus://UUID/PATH of it is due")
         if size is None:
@@ -104,13 +104,13 @@ class Globus(Hosted):
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         url = self.url(pin, file)
         if "address" in pin.version:
-            return self._get(url, span, file, file.version, ctx)
+            return self._get(url, span, file, file.version, url, ctx)
         place = _pinned(pin)
         if not file.version.startswith("modified:"):
             # Uncompared, the bytes would be kept as that version.
             raise IntegrityError(f"{redact(url)}: {shown(file.version)} is no time of change: the lock was edited")
         if "server" in pin.version:
-            response = self._get(url, span, file, "", ctx)
+            response = self._get(url, span, file, "", f"globus://{place.collection}", ctx)
             try:
                 _check_unchanged(place, _path(pin, file), file, ctx)
             except BaseException:
@@ -127,13 +127,14 @@ class Globus(Hosted):
             raise
         return stream
 
-    def _get(self, url: str, span: Span, file: RemoteFile, version: str, ctx: Context) -> io.RawIOBase:
+    def _get(self, url: str, span: Span, file: RemoteFile, version: str, place: str, ctx: Context) -> io.RawIOBase:
+        explain = partial(api.explain, place=place)
         try:
-            return ctx.http.get(url, span, size=file.size, version=version, headers=_HEADERS, explain=self.explain)
+            return ctx.http.get(url, span, size=file.size, version=version, headers=_HEADERS, explain=explain)
         except (UpstreamChanged, NoRanges):
-            facts = ctx.http.probe(url, _HEADERS, explain=self.explain)
+            facts = ctx.http.probe(url, _HEADERS, explain=explain)
             if facts.kind in HTML and site(facts.url) != site(url):
-                raise _login(url) from None
+                raise _login(url, place) from None
             raise
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
@@ -147,8 +148,10 @@ class Globus(Hosted):
         folder = pin.version.get("folder") or posixpath.dirname(_pinned(pin).path)
         return (f"{_server(pin)}{_quoted(folder).rstrip('/')}/",)
 
-    def explain(self, refusal: Refusal) -> GotdataError | None:
-        return api.explain(refusal)
+
+def recognise(url: str, ctx: Context) -> Ref | None:
+    """What the page is about that a DOI leads to, judged by its address."""
+    return Ref(url) if placed(url) is not None else None
 
 
 def _path(pin: Pin, file: RemoteFile) -> str:
@@ -187,5 +190,5 @@ def _pinned(pin: Pin) -> Place:
     return place
 
 
-def _login(url: str) -> AuthRequired:
-    return AuthRequired(f"{redact(url)} leads to a page to log in: `gotdata login {redact(url)}` stores a credential")
+def _login(url: str, place: str) -> AuthRequired:
+    return AuthRequired(f"{redact(url)} leads to a page to log in: `gotdata login {redact(place)}` stores a credential")

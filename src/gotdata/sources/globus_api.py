@@ -30,7 +30,6 @@ DEPTH = 200
 """Folders in each other, after which a collection is taken for endless."""
 LIMIT = 10_000
 """Entries in one answer, as asked for."""
-LOGIN = "`gotdata login globus` stores a new credential"
 _FAULTS = ("ENDPOINT_ERROR", "INTERNAL_ERROR", "GCS Manager Internal Error")
 """In the body of a refusal: what failed is a machine behind the collection, whatever the status says."""
 _MISSING = "GridFTP-Errno: 2"
@@ -123,8 +122,9 @@ def ask(place: Place, what: str, ctx: Context, post: object = None) -> Mapping[s
     return found
 
 
-def explain(refusal: Refusal) -> GotdataError | None:
-    """The error that a refusal of the API or of a collection stands for."""
+def explain(refusal: Refusal, place: str = "globus") -> GotdataError | None:
+    """The error that a refusal of the API or of a collection stands for. ``place`` is what to log in to."""
+    login = f"`gotdata login {redact(place)}` stores a new credential"
     where = redact(refusal.url.partition("?")[0])
     if _MISSING not in refusal.text and any(word in refusal.text for word in _FAULTS):
         return SourceUnavailable(f"{where}: a machine behind the collection failed (answered as {refusal.status})")
@@ -134,9 +134,9 @@ def explain(refusal: Refusal) -> GotdataError | None:
         said = {}
     code, message = words(said, "code"), shown(words(said, "message").partition("\n")[0][:200])
     if refusal.status == 401 or re.search("AuthenticationFailed|NoCred", code):
-        return AuthRequired(f"{where}: the credential was not taken, or there is none ({code or 401}): {LOGIN}")
+        return AuthRequired(f"{where}: the credential was not taken, or there is none ({code or 401}): {login}")
     if re.search("ConsentRequired|AuthorizationParameters", code + refusal.text[:2000]):
-        return AccessDenied(f"{where}: this collection asks for more than your credential gives ({code}): {LOGIN}")
+        return AccessDenied(f"{where}: this collection asks for more than your credential gives ({code}): {login}")
     if re.search("Disconnected|ServiceUnavailable|Timeout", code):
         return SourceUnavailable(f"{where}: the collection can't be reached now ({code}: {message})")
     if re.search("NotDirectory|NotADirectory", code):
@@ -144,7 +144,7 @@ def explain(refusal: Refusal) -> GotdataError | None:
     if "NotFound" in code or _MISSING in refusal.text:
         return NotFound(f"{where}: there is nothing there ({message or code or 'PATH_NOT_FOUND'})")
     if refusal.status == 403 or "PermissionDenied" in code:
-        return AccessDenied(f"{where} refused ({code}: {message}): if you may read it, {LOGIN}")
+        return AccessDenied(f"{where} refused ({code}: {message}): if you may read it, {login}")
     return (
         SourceError(f"{where} answered {refusal.status} ({code}: {message})") if code and refusal.status < 429 else None
     )
