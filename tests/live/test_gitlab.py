@@ -6,5 +6,5 @@ from gotdata.model import Ref
 from tests.live.reading import check
 
 
-def test_the_readme_of_gitlab_own_test_project() -> None:
+def test_the_readme_of_a_test_project() -> None:
     check(Ref("https://gitlab.com/gitlab-org/gitlab-test/-/blob/master/README.md"), "gitlab", git - sha1)
