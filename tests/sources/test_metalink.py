@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gotdata.credentials import Credential, Credentials
-from gotdata.errors import AuthRequired, IntegrityError, SourceError, UpstreamChanged
+from gotdata.errors import AuthRequired, GotdataError, IntegrityError, SourceError, UpstreamChanged
 from gotdata.loose import Loose
 from gotdata.model import Checksum, Pin, Ref, RemoteFile, Span
 from gotdata.origin import Wanted
@@ -267,3 +267,34 @@ def test_servers_are_asked_for_digests(server: Server) -> None:
     follow(Ref(url), context())
     assert "sha-256" in server.seen("x.bin")[0].headers["want-repr-digest"]
     assert "adler32" in server.seen("x.bin")[0].headers["want-digest"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (("../../etc/passwd",), "passwd"),
+        (("/etc/passwd",), "passwd"),
+        (("x", "x"), "listed twice"),
+        (("x", "x/y"), "no file system can hold both"),
+    ],
+)
+def test_names_that_can_t_be_are_refused_before_anything_is_written(
+    server: Server, loose: Loose, tmp_path: Path, entries: tuple[str, ...], words: str
+) -> None:
+    server.put("f", BODY)
+    with pytest.raises(GotdataError, match=words):
+        loose.get(Ref(put(server, meta4(*(listed(name, "f") for name in entries)))), tmp_path / "out" / "deep")
+    assert not (tmp_path / "out").exists()
+    assert not server.seen("f")
+
+
+def test_a_size_that_is_a_lie_is_found(server: Server, loose: Loose, tmp_path: Path) -> None:
+    server.put("f", BODY)
+    with pytest.raises(UpstreamChanged, match=f"it has {len(BODY)} bytes, and had 5"):
+        loose.get(Ref(put(server, meta4(listed("x", "f", size=5)))), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_login_page_in_place_of_a_metalink_is_said_to_be_one(server: Server) -> None:
+    with pytest.raises(SourceError, match=r"answered a web page|is no Metalink"):
+        files(server.put("set.meta4", login=True))
