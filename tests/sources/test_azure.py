@@ -9,7 +9,15 @@ from urllib.parse import quote
 import pytest
 
 from gotdata.credentials import PUBLIC, Credential, Credentials
-from gotdata.errors import AccessDenied, AuthRequired, ManifestError, ResolveError, SourceError, UpstreamChanged
+from gotdata.errors import (
+    AccessDenied,
+    AuthRequired,
+    IntegrityError,
+    ManifestError,
+    ResolveError,
+    SourceError,
+    UpstreamChanged,
+)
 from gotdata.manifest import reference
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.report import Event
@@ -371,3 +379,58 @@ def test_a_name_is_a_blob_before_it_is_a_folder(storage: BlobStorage, place: Pla
     assert SOURCE.resolve(place.at("only"), place.ctx) == SOURCE.resolve(place.at("only/"), place.ctx)
     with pytest.raises(ResolveError, match="begins with that"):
         SOURCE.resolve(place.at("nothing/"), place.ctx)
+
+
+def test_a_path_in_a_forged_lock_leads_to_no_other_container(place: Place) -> None:
+    pin = Pin("azure", place.ref, "", {"listing": "etags"})
+    with pytest.raises(IntegrityError, match="the lock was edited"):
+        SOURCE.url(pin, RemoteFile("../../other/x", 1))
+    with pytest.raises(IntegrityError):
+        read(place, pin, RemoteFile("../../other/x", 1, version='etag:"e"'))
+    assert place.asked() == 0
+
+
+def test_a_read_says_to_azure_what_it_is_bound_to(storage: BlobStorage, place: Place) -> None:
+    storage.versions = True
+    version = storage.put("f", BODY)
+    pin = Pin("azure", place.at("f"), "", {})
+    (etag,) = {file.version for file in listed(place, place.at("")).values() if file.path == "f"}
+    assert etag == f"id:{version}"
+    read(place, pin, RemoteFile("f", len(BODY), version=etag), Span(1, 2))
+    by_id = storage.server.requests[-1]
+    assert ("if-match" in by_id.headers, f"versionid={quote(version)}" in by_id.path) == (False, True)
+    with pytest.raises(UpstreamChanged):
+        read(place, pin, RemoteFile("f", len(BODY), version='etag:"0x1"'), Span(1, 2))
+    by_etag = storage.server.requests[-1]
+    assert (by_etag.headers["if-match"], by_etag.status) == ('"0x1"', 412)
+
+
+def test_older_versions_snapshots_and_what_was_deleted_are_not_listed(place: Place) -> None:
+    def blob(name: str, more: str) -> str:
+        properties = "<Properties><Content-Length>1</Content-Length><Etag>0x1</Etag></Properties>"
+        return f"<Blob><Name>data/{name}</Name>{more}{properties}</Blob>"
+
+    blobs = blob("now", "<VersionId>2</VersionId><IsCurrentVersion>true</IsCurrentVersion>")
+    blobs += blob("now", "<VersionId>1</VersionId><IsCurrentVersion>false</IsCurrentVersion>")
+    blobs += blob("now", "<Snapshot>2026-01-01T00:00:00.0000000Z</Snapshot>")
+    blobs += blob("gone", "<Deleted>true</Deleted>")
+    text = f"<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker /></EnumerationResults>"
+    address = f"{place.storage.account}/{place.storage.container}"
+    place.storage.server.put(address, text.encode(), kind="application/xml")
+    pin = Pin("azure", place.ref, "", {"listing": "etags"})
+    assert [file.path for file in SOURCE.files(pin, place.ctx)] == ["now"]
+
+
+def test_a_login_in_the_place_of_a_blob_is_told(storage: BlobStorage, place: Place) -> None:
+    storage.wall = "login"
+    with pytest.raises(SourceError, match=rf"Azure: {storage.home}/f was answered by something that is no blob"):
+        SOURCE.resolve(place.at("f"), place.ctx)
+
+
+def test_an_entry_from_elsewhere_is_refused(place: Place) -> None:
+    text = "<EnumerationResults><Blobs><Blob><Name>elsewhere/x</Name><Properties><Content-Length>1</Content-Length>"
+    text += "</Properties></Blob></Blobs></EnumerationResults>"
+    address = f"{place.storage.account}/{place.storage.container}"
+    place.storage.server.put(address, text.encode(), kind="application/xml")
+    with pytest.raises(SourceError, match="holds 'elsewhere/x'"):
+        list(SOURCE.files(Pin("azure", place.ref, "", {"listing": "etags"}), place.ctx))

@@ -300,3 +300,22 @@ def test_a_name_in_a_forged_lock_leads_to_no_other_bucket(place: Place) -> None:
     with pytest.raises((NotFound, SourceError)):
         read(place, pin, RemoteFile("../../../other/o/x", 3, version="id:5"))
     assert all(request.path.startswith("/storage/v1/b/lab/o/data%2F") for request in place.cloud.server.requests)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{}", "no storage#objects"),
+        (b'{"kind": "drive#files", "items": []}', "no storage#objects"),
+        (b'{"kind": "storage#objects", "items": [{"name": "elsewhere/x", "size": "1"}]}', "holds 'elsewhere/x'"),
+        (b'{"kind": "storage#objects", "items": [{"name": "data/x", "size": "1"}]}', "without its size or generation"),
+        (
+            b'{"kind": "storage#objects", "items": [{"name": "data/x", "size": -1, "generation": "1"}]}',
+            "without its size",
+        ),
+    ],
+)
+def test_a_listing_that_cannot_be_is_refused(place: Place, body: bytes, words: str) -> None:
+    place.cloud.server.put("storage/v1/b/lab/o", body, kind="application/json")
+    with pytest.raises(SourceError, match=words):
+        list(SOURCE.files(Pin("gcs", place.ref, "", {"listing": "generations"}), place.ctx))

@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gotdata.context import Context
-from gotdata.errors import AccessDenied, AuthRequired, NotFound, ResolveError, UpstreamChanged
+from gotdata.errors import AccessDenied, AuthRequired, IntegrityError, NotFound, ResolveError, UpstreamChanged
 from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.sources import azure_answers, azure_place
+from gotdata.sources.api import below
 from gotdata.sources.azure_place import Place, is_folder, parse
 from gotdata.sources.base import Powers
 
@@ -101,7 +102,11 @@ class Azure:
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
         place, _ = parse(pin.ref)
-        return place.at(place.key + file.path if is_folder(place.key) else place.key)
+        url = place.at(place.key + file.path if is_folder(place.key) else place.key)
+        # A forged path could have the bytes behind somebody's key kept as anybody's.
+        if not below(url, place.home):
+            raise IntegrityError(f"{redact(url)} is no address in {redact(place.home)}: the lock was edited")
+        return url
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         return ctx.credentials.realm(parse(pin.ref)[0].home)
