@@ -298,7 +298,7 @@ def test_closed_files_are_listed_and_reading_them_says_what_helps(server: Datave
     files = {file.path: file for file in listed(pin, ctx)}
     assert set(files) == {"open", "shut", "later", "over"}
     assert [event.kind for event in said] == ["warning"]
-    assert "2 of its files are restricted or under embargo" in said[0].text
+    assert "2 of 4 files restricted or under embargo (later, shut)" in said[0].text
     assert read(pin, files["open"]) == BODY
     for path in ("shut", "later"):
         with pytest.raises(AccessDenied, match=rf"\({path}\) is restricted or under embargo: `gotdata login http"):

@@ -212,6 +212,13 @@ def test_a_restricted_record_says_what_would_open_it(repository: Repository) -> 
         resolved(repository, id)
 
 
+def test_an_embargo_says_when_it_ends(repository: Repository) -> None:
+    repository.embargo = "2999-01-01"
+    id = repository.publish({"a": BODY}, restricted=True)
+    with pytest.raises(AuthRequired, match="under embargo until 2999-01-01"):
+        resolved(repository, id)
+
+
 def test_a_token_opens_a_restricted_record_in_a_realm_of_its_own(repository: Repository) -> None:
     id = repository.publish({"a": BODY}, restricted=True)
     token = (("Authorization", f"Bearer {repository.token}"),)

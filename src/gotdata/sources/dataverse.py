@@ -67,13 +67,15 @@ class Dataverse(Hosted):
             file, closed = one
             return (file if file.size is not None else replace(file, size=_size(pin, file, ctx))), closed
 
-        closed = 0
+        count, shut = 0, list[str]()
         with naming("Dataverse"):
-            for file, shut in ahead(_listed(pin, ctx), sized, ctx.settings.connections):
-                closed += shut
+            for file, is_shut in ahead(_listed(pin, ctx), sized, ctx.settings.connections):
+                count += 1
+                shut += [shown(file.path)] if is_shut else []
                 yield replace(file, path=file.path.rpartition("/")[2]) if "file" in pin.version else file
-        if closed:
-            what = f"{redact(_pinned(pin).page)}: {closed} of its files are restricted or under embargo"
+        if shut:
+            some = f"{', '.join(shut[:3])}{', …' * (len(shut) > 3)}"
+            what = f"{redact(_pinned(pin).page)}: {len(shut)} of {count} files restricted or under embargo ({some})"
             held = ctx.credentials.find(f"{_pinned(pin).root}/") is not None
             ctx.reporter(Event("warning", text=f"{what}: {_remedy(pin, held)}"))
 
@@ -260,4 +262,4 @@ def _refused(refusal: Refusal, pin: Pin, file: RemoteFile) -> GotdataError | Non
 def _remedy(pin: Pin, held: bool) -> str:
     place = _pinned(pin)
     token = "your token does not open it" if held else f"`gotdata login {place.root}/` puts in a token that may read it"
-    return f"{token}; access is asked for at {redact(place.page)}"
+    return f"{token}; access is asked for at {redact(place.page)}; `files:` in gotdata.yml can leave it out"

@@ -40,6 +40,7 @@ class Repository(Double):
         before: it is from before InvenioRDM: files are listed in the record, and lie in buckets.
         resets: a limit of requests says when it ends, and not how long to wait.
         circles: pages of versions lead back to the first.
+        embargo: until when the files of restricted records are under embargo.
     """
 
     page = 2
@@ -53,6 +54,7 @@ class Repository(Double):
         super().__init__()
         self.ranges, self.stored, self.concepts = ranges, stored, concepts
         self.old, self.before, self.resets, self.circles = False, False, False, False
+        self.embargo = ""
         self._records: dict[str, _Record] = {}
         self._next = 1000
 
@@ -190,7 +192,11 @@ class Repository(Double):
                 "rights": [{"id": "cc-by-4.0"}],
                 "version": record.version,
             },
-            "access": {"record": "public", "files": "restricted" if record.restricted else "public"},
+            "access": {
+                "record": "public",
+                "files": "restricted" if record.restricted else "public",
+                "embargo": {"active": bool(self.embargo), "until": self.embargo or None},
+            },
             "files": {"enabled": bool(record.files)},
             "is_draft": record.draft,
         }
