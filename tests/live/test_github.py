@@ -7,4 +7,4 @@ from tests.live.reading import check
 
 
 def test_a_table_that_courses_use() -> None:
-    check(Ref("https://github.com/mwaskom/seaborn-data/blob/master/iris.csv"), "github", git - sha1)
+    check(Ref("https://github.com/mwaskom/seaborn-data/blob/master/iris.csv"), "github", "git-sha1")

@@ -7,4 +7,4 @@ from tests.live.reading import check
 
 
 def test_the_readme_of_a_test_project() -> None:
-    check(Ref("https://gitlab.com/gitlab-org/gitlab-test/-/blob/master/README.md"), "gitlab", git - sha1)
+    check(Ref("https://gitlab.com/gitlab-org/gitlab-test/-/blob/master/README.md"), "gitlab", "git-sha1")

@@ -7,4 +7,4 @@ from tests.live.reading import check
 
 
 def test_the_card_of_a_dataset() -> None:
-    check(Ref("https://huggingface.co/datasets/nyu-mll/glue/blob/main/README.md"), "huggingface", git - sha1)
+    check(Ref("https://huggingface.co/datasets/nyu-mll/glue/blob/main/README.md"), "huggingface", "git-sha1")
