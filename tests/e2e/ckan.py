@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -101,40 +104,34 @@ ckan.plugins =
 @contextmanager
 def _postgresql() -> Iterator[str]:
     """The URL of an empty database."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not binaries:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not folders:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     (port,) = free_ports(1)
     as_whom: dict[str, Any] = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory(prefix="gotdata-pg-") as folder:
+        data = f"{folder}/data"
         if as_whom:
-            Path(folder).chmod(0o755)
-        data = Path(folder, "data")
-        data.mkdir()
-        if as_whom:
-            os.chown(folder, *_ids())
-            os.chown(data, *_ids())
+            shutil.chown(folder, USER, USER)
 
-        def run(name: str, *words: str) -> None:
-            command = [str(binaries[-1].with_name(name)), *words]
-            done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **as_whom)
-            assert done.returncode == 0, done.stderr
+        def run(name: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run([str(folders[-1] / name), *words], cwd=folder, capture_output=True, **as_whom)
 
-        run("initdb", "-A", "trust", "-N", "-U", "ckan", "-D", str(data))
-        options = f"-F -p {port} -c listen_addresses=127.0.0.1 -k {folder}"
-        run("pg_ctl", "-w", "-D", str(data), "-l", f"{folder}/log", "-o", options, "start")
+        made = run("initdb", "-A", "trust", "-N", "-U", "ckan", "-D", data)
+        assert made.returncode == 0, made.stderr
+        options = ("-F", "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", folder)
+        with Path(folder, "log").open("wb") as log:
+            command = [str(folders[-1] / "postgres"), "-D", data, *options]
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, **as_whom)
         try:
-            run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "ckan", "-T", "template0", "-E", "utf8", "ckan")
+            place = ("-h", "127.0.0.1", "-p", str(port), "-U", "ckan")
+            while run("createdb", *place, "-T", "template0", "-E", "utf8", "ckan").returncode:
+                assert process.poll() is None, Path(folder, "log").read_text()
+                time.sleep(0.05)
             yield f"postgresql://ckan@127.0.0.1:{port}/ckan"
         finally:
-            run("pg_ctl", "-w", "-D", str(data), "-m", "immediate", "stop")
-
-
-def _ids() -> tuple[int, int]:
-    import pwd
-
-    found = pwd.getpwnam(USER)
-    return found.pw_uid, found.pw_gid
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
 
 
 @contextmanager
