@@ -91,7 +91,7 @@ def test_an_unknown_doi_is_said_to_be_unknown(repository: Repository) -> None:
 
 def test_a_repository_that_cannot_be_read_is_named(repository: Repository) -> None:
     repository.server.put("record/9", b"<html>", kind="text/html")
-    value = {"format": "string", "value": f"{repository.root}/articles/9"}
+    value = {"format": "string", "value": f"{repository.root}/pages/9"}
     body = {"responseCode": 1, "values": [{"index": 1, "type": "URL", "data": value}]}
     repository.server.otherwise = lambda request: reply(body)
     with pytest.raises(ResolveError, match=r"leads to http://127.*/9, a page that names no files"):

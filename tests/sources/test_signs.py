@@ -29,7 +29,8 @@ def mentioned() -> set[str]:
 @pytest.mark.parametrize("name", list(registry.OWN))
 def test_whatever_a_source_claims_it_is_asked_about(name: str) -> None:
     source = registry.source(name)
-    for text in mentioned():
+    hosts = getattr(sys.modules[type(source).__module__], "HOSTS", ())
+    for text in mentioned() | {f"https://{host}/group/name/data/tree/1" for host in hosts}:
         with suppress(ManifestError):
             ref = reference(text)
             assert may_claim(name, ref) or not source.claims(ref), text

@@ -49,7 +49,7 @@ WEB: Mapping[str, str] = {
     "dvc": r"\.dvc|dvc\.lock",
     "huggingface": r"huggingface|hf\.co",
     "github": "github",
-    "gitlab": r"gitlab|/-/|codeberg|gitea",
+    "gitlab": r"gitlab|/-/|salsa\.debian|codebase\.helmholtz|framagit",
     "webdav": r"\.php|/s/|dav",
     "osdf": "osdf|pelican|osg",
     "croissant": "croissant",
@@ -65,10 +65,9 @@ WEB: Mapping[str, str] = {
 
 def may_claim(name: str, ref: Ref) -> bool:
     """Whether a source of ours is worth loading to be asked about a reference."""
-    scheme, _, rest = ref.url.partition(":")
-    scheme = scheme.lower()
+    scheme, colon, rest = ref.url.lower().partition(":")
     if name == "archive":
         return ref.flag("unpack")
     if scheme in ("http", "https"):
-        return re.search(WEB.get(name, ""), rest.lower()) is not None
-    return name not in (*WEB, *SCHEMES.values()) or name in (scheme, SCHEMES.get(scheme))
+        return re.search(WEB.get(name, ""), rest) is not None
+    return not colon or name not in (*WEB, *SCHEMES.values()) or name in (scheme, SCHEMES.get(scheme))
