@@ -71,7 +71,6 @@ class GlobusDouble(Double):
         self.folders: set[str] = {"/"}
         self.links: dict[str, str] = {}
         self._failing: set[int] = set()
-        self._asked = 0
         self._time = 0
 
     @property
@@ -122,8 +121,8 @@ class GlobusDouble(Double):
             return reply(200, {"DATA_TYPE": "submission_id", "value": TASK[::-1]})
         if what == "transfer" and request.method == "POST":
             return self._transfer(json.loads(request.body))
-        if what.startswith(f"task/{TASK}"):
-            return self._task(what.removeprefix(f"task/{TASK}").strip("/"))
+        if match := re.fullmatch(r"task/([\w-]+)(?:/(\w+))?", what):
+            return self._task(match[1], match[2] or "")
         return _error(404, "EndpointNotFound", f"No such endpoint: {what}")
 
     def _collection(self, id: str) -> dict[str, Any]:
@@ -197,27 +196,30 @@ class GlobusDouble(Double):
     def _transfer(self, task: dict[str, Any]) -> Reply:
         if not task.get("DATA"):
             return _error(400, "ClientError.BadRequest.NoTransferItems", "A transfer requires at least one item")
-        self.tasks.append(task)
-        self._asked = 0
+        id = TASK if not self.tasks else f"{TASK[:-4]}{len(self.tasks):04x}"
+        self.tasks.append({**task, "task_id": id, "asked": 0})
         accepted = {"DATA_TYPE": "transfer_result", "code": "Accepted", "message": "The transfer has been accepted"}
-        return reply(202, {**accepted, "task_id": TASK, "submission_id": task["submission_id"]})
+        return reply(202, {**accepted, "task_id": id, "submission_id": task["submission_id"]})
 
-    def _task(self, what: str) -> Reply:
+    def _task(self, id: str, what: str) -> Reply:
+        task = next((one for one in self.tasks if one["task_id"] == id), None)
+        if task is None:
+            return _error(404, "TaskNotFound", f"No such task: {id}")
         if what == "cancel":
-            self.cancelled.append(TASK)
+            self.cancelled.append(id)
             return reply(200, {"DATA_TYPE": "result", "code": "Canceled", "message": "The task has been cancelled"})
-        status, nice, details = self.task(self._asked)
+        status, nice, details = self.task(task["asked"])
         if what == "event_list":
             event = {"DATA_TYPE": "event", "code": nice, "description": nice.lower(), "is_error": bool(details)}
             return reply(200, {"DATA_TYPE": "event_list", "DATA": [{**event, "details": details}], "total": 1})
-        self._asked += 1
+        task["asked"] += 1
         if status == "SUCCEEDED":
-            self._land()
-        said = {"DATA_TYPE": "task", "task_id": TASK, "type": "TRANSFER", "status": status, "nice_status": nice}
+            self._land(task)
+        said = {"DATA_TYPE": "task", "task_id": id, "type": "TRANSFER", "status": status, "nice_status": nice}
         return reply(200, {**said, "is_ok": not details, "is_paused": status == "PAUSED", "fatal_error": None})
 
-    def _land(self) -> None:
-        for item in self.tasks[-1]["DATA"] if self.lands else ():
+    def _land(self, task: dict[str, Any]) -> None:
+        for item in task["DATA"] if self.lands else ():
             target = Path(item["destination_path"])
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.files[item["source_path"]].body)
