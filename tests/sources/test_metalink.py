@@ -19,7 +19,7 @@ from gotdata.origin import Wanted
 from gotdata.report import Event
 from gotdata.sources.http import Http
 from gotdata.sources.metalink import MIRRORS, parse
-from gotdata.testing.server import Server
+from gotdata.testing.server import Reply, Server
 from gotdata.testing.source_contract import context, follow
 
 SOURCE = Http()
@@ -298,3 +298,26 @@ def test_a_size_that_is_a_lie_is_found(server: Server, loose: Loose, tmp_path: P
 def test_a_login_page_in_place_of_a_metalink_is_said_to_be_one(server: Server) -> None:
     with pytest.raises(SourceError, match=r"answered a web page|is no Metalink"):
         files(server.put("set.meta4", login=True))
+
+
+def test_a_server_that_hands_on_to_mirrors_says_itself_what_they_have(
+    server: Server, other: Server, loose: Loose
+) -> None:
+    """RFC 6249 as download redirectors do it: mirrors and digest stand in the redirect, not in the mirror's answer."""
+    mirror, further = other.put("x.bin", BODY), other.put("further", BODY)
+    value = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
+    headers = {
+        "Location": mirror,
+        "Link": f'<{further}>; rel=duplicate; pri=2, </x.bin.meta4>; rel=describedby; type="application/metalink4+xml"',
+        "Digest": f"SHA-256={value}",
+    }
+    put(server, meta4(listed("x.bin", mirror, further)), "x.bin.meta4")
+    server.otherwise = lambda request: Reply(302, headers, b"")
+    pin = loose.pin(Ref(server.at("x.bin")))
+    assert (pin.version["sha256"], pin.version["duplicates"]) == (SHA256, f"{further} {mirror}")
+    other.remove("x.bin")
+    (file,) = SOURCE.files(pin, loose.ctx)
+    origins = tuple(loose.mirror(pin, "public")(file))
+    with closing(loose.reader.whole(Wanted("d/x.bin", len(BODY), f"sha256:{SHA256}", origins))) as held:
+        assert held.pread(Span(0, len(BODY))) == BODY
+    assert other.seen("further")

@@ -44,7 +44,7 @@ class Facts:
         version: as ``RemoteFile.version``.
         kind: the media type, lower case, without parameters.
         name: from Content-Disposition, not judged; or empty.
-        link: the header Link, or empty.
+        links: headers Link, each with the URL that it is relative to: those of redirects first.
     """
 
     url: str
@@ -54,7 +54,7 @@ class Facts:
     kind: str
     name: str
     ranges: bool
-    link: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,15 +326,18 @@ class Engine:
 
     def _hops(self, asked: _Asked, url: str, end: float) -> Response:
         first = asked.url
+        way: list[tuple[str, Mapping[str, str]]] = []
         for _ in range(HOPS):
             sent, query, credential = self._headers(asked, url)
             response = self._connections.send(first, url, sent, end, asked.method, asked.body, query)
             location = response.headers.get("Location")
             if response.status in asked.ok:
+                response.way = tuple(way)
                 return response
             if response.status not in _REDIRECTS or not location:
                 raise self._fault(asked, url, response, credential)
             response.close()
+            way.append((url, response.headers))
             url = self._target(url, location)
             if asked.method != "GET" and site(url) != site(first):
                 raise SourceError(f"{redact(first)} redirects a {asked.method} to {redact(url)}, another site: refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +11,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Late
 
 from gotdata.errors import NoRanges, SourceError, SourceUnavailable, UpstreamChanged
-from gotdata.model import Span
+from gotdata.model import Checksum, Span
 from gotdata.paths import redact
 from gotdata.sources.http_answer import (
     Facts,
@@ -37,6 +38,7 @@ class Response(io.RawIOBase):
     Attributes:
         url: where it came from in the end.
         length: bytes of this body; None where the server does not say.
+        way: the redirects before it: who sent each, and its headers.
     """
 
     def __init__(self, raw: BaseHTTPResponse, asked: str, url: str, release: Callable[[], None]) -> None:
@@ -46,6 +48,7 @@ class Response(io.RawIOBase):
         self.asked = asked
         self.url = url
         self.length = content_length(raw.headers)
+        self.way: tuple[tuple[str, Mapping[str, str]], ...] = ()
         self._raw = raw
         self._release: Callable[[], None] | None = release
         self._done = 0
@@ -132,16 +135,29 @@ def facts(response: Response) -> Facts:
         size = response.length
     elif span != Span(0, 1):
         raise SourceError(f"{redact(response.asked)}: asked for its first byte, the server sent another range")
+    told = (*_of_redirects(response), *checks(response.headers, whole=response.status == 200))
     return Facts(
         url=response.url,
         size=size,
         version=version_of(response.headers),
-        checks=checks(response.headers, whole=response.status == 200),
+        checks=tuple(sorted({check.algorithm: check for check in told}.values())),
         kind=media_type(response.headers),
         name=file_name(response.headers),
         ranges=response.status == 206,
-        link=response.headers.get("Link", ""),
+        links=tuple(
+            (url, headers["Link"])
+            for url, headers in (*response.way, (response.url, response.headers))
+            if headers.get("Link")
+        ),
     )
+
+
+def _of_redirects(response: Response) -> tuple[Checksum, ...]:
+    """A server that hands its visitors on to mirrors says what they must get (RFC 6249, 6)."""
+    for _, headers in response.way:
+        if re.search(r"rel=\"?(duplicate|describedby)", headers.get("Link", "")):
+            return checks({"Digest": headers.get("Digest", "")}, whole=False)
+    return ()
 
 
 def judge(response: Response, part: Span | None, size: int | None, version: str, encoded: bool) -> None:

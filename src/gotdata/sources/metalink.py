@@ -102,12 +102,12 @@ def described(url: str, facts: Facts, ctx: Context) -> Entry:
     """What the headers of a file say of it: ``Link: rel=duplicate``, and a Metalink that describes it."""
     from gotdata.sources.signposting import parse as links
 
-    signs = links(facts.link)
+    signs = [(sign, base) for base, header in facts.links for sign in links(header)]
     found = Entry("", facts.size, facts.checks, ())
-    for sign in signs:
-        if "describedby" in sign.rel and sign.kind in KINDS and (at := web_address(sign.href, facts.url)):
+    for sign, base in signs:
+        if "describedby" in sign.rel and sign.kind in KINDS and (at := web_address(sign.href, base)):
             found = _joined(url, found, at, ctx)
-    duplicates = [web_address(sign.href, facts.url) for sign in signs if "duplicate" in sign.rel]
+    duplicates = [web_address(sign.href, base) for sign, base in signs if "duplicate" in sign.rel]
     urls = tuple(dict.fromkeys(one for one in (*duplicates, *found.urls) if one and one != url))
     return Entry("", found.size, found.checks, urls[:MIRRORS] if found.checks else ())
 
