@@ -413,3 +413,20 @@ def test_only_published_versions_have_a_number(server: Dataverse, state: str, mi
     said = {"versionState": state, "versionNumber": 1, "versionMinorNumber": minor}
     with pytest.raises(ResolveError, match="not a published one"):
         dataverse._number(said, place)
+
+
+def test_a_persistent_id_that_is_none_is_not_taken_from_the_server(
+    server: Dataverse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = server.create()
+    server.publish(pid, server.file("a", b"1"))
+    tell = server._version
+    monkeypatch.setattr(server, "_version", lambda *asked: tell(*asked) | {"datasetPersistentId": "../other"})
+    pin = resolved(server, f"persistentId={pid}")
+    assert pin.namespace == pid
+    assert [file.path for file in listed(pin)] == ["a"]
+
+
+@pytest.mark.parametrize("url", ["https://[/dataset.xhtml?id=1", "https://me:secret@host/dataset.xhtml?id=1"])
+def test_an_address_that_can_not_be_is_no_place(url: str) -> None:
+    assert not SOURCE.claims(Ref(url))

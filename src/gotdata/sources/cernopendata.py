@@ -48,7 +48,7 @@ class CernOpenData(Hosted):
     def claims(self, ref: Ref) -> bool:
         if ref.url.lower().startswith("cernopendata:"):
             return True
-        return urlsplit(ref.url).hostname in HOSTS and _place(ref.url) is not None
+        return _place(ref.url) is not None and urlsplit(ref.url).hostname in HOSTS
 
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
         place = _place(ref.url)
@@ -114,7 +114,7 @@ def _place(url: str) -> _Place | None:
     except ValueError:
         return None
     match = _RECORD.fullmatch(unquote(parts.path))
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname or not match:
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname or "@" in parts.netloc or not match:
         return None
     known = parts.hostname in HOSTS
     root = ROOT if known else f"{parts.scheme.lower()}://{parts.netloc.lower()}"

@@ -18,7 +18,7 @@ from gotdata.sources import landing
 from gotdata.sources.api import Hosted, below, naming, rows, table, whole, words
 from gotdata.sources.base import Powers
 from gotdata.sources.dataverse_files import closed, described, entries
-from gotdata.sources.dataverse_place import Place, place_of
+from gotdata.sources.dataverse_place import PID, Place, place_of
 from gotdata.sources.http import ahead
 from gotdata.sources.http_answer import Refusal
 
@@ -49,7 +49,8 @@ class Dataverse(Hosted):
         with naming("Dataverse"):
             dataset, file, version = _found(place, _wanted(ref.option("version") or place.version, place), ctx)
             citation = _citation(version)
-            dataset = replace(dataset, id=words(version, "datasetPersistentId") or dataset.id)
+            pid = words(version, "datasetPersistentId")
+            dataset = replace(dataset, id=pid if PID.fullmatch(pid) else dataset.id)
             number = _number(version, dataset)
             said = {"version": number} | ({"file": file} if file else {})
             namespace = f"doi:{citation.doi}" if citation.doi else dataset.id if dataset.persistent else dataset.page
@@ -203,7 +204,8 @@ def _number(version: Mapping[str, Any], dataset: Place) -> str:
 
 
 def _citation(version: Mapping[str, Any]) -> Citation:
-    fields = {words(one, "typeName"): one.get("value") for one in rows(table(_blocks(version), "citation"), "fields")}
+    block = table(table(version, "metadataBlocks"), "citation")
+    fields = {words(one, "typeName"): one.get("value") for one in rows(block, "fields")}
     creators = [words(table(author, "authorName"), "value").strip() for author in rows(fields.get("author"))]
     pid, licence = words(version, "datasetPersistentId"), version.get("license")
     named = words(licence, "rightsIdentifier") or words(licence, "name") or words(version, "license")
@@ -215,20 +217,16 @@ def _citation(version: Mapping[str, Any]) -> Citation:
     )
 
 
-def _blocks(version: Mapping[str, Any]) -> Mapping[str, Any]:
-    return table(version, "metadataBlocks")
-
-
 def _listed(pin: Pin, ctx: Context) -> Iterator[tuple[RemoteFile, bool]]:
     """Every file, or the one that is pinned, and whether it is closed."""
     dataset, number, only = _pinned(pin), pin.version.get("version", ""), pin.version.get("file", "")
-    found = False
     for entry in entries(dataset, number, lambda url: _json(url, ctx)):
         data = table(entry, "dataFile")
         if not only or _is(only, words(data, "id"), words(data, "persistentId")):
-            found = True
             yield described(entry, dataset), closed(entry)
-    if only and not found:
+            if only:
+                return
+    if only:
         raise ResolveError(f"{redact(dataset.page)}: its version {number} has no file {shown(only)}")
 
 

@@ -61,7 +61,7 @@ def place_of(ref: Ref) -> Place | None:
         parts = urlsplit(re.sub(r"(?i)^dataverse:", "", ref.url))
     except ValueError:
         return None
-    if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
+    if parts.scheme.lower() not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         return None
     path, query = unquote(parts.path), parse_qs(parts.query)
     found = _PAGE.fullmatch(path) or _API.fullmatch(path)

@@ -26,7 +26,9 @@ from gotdata.sources.http_page import parsed
 RESOLVER = "https://resolver.api.identifiers.org"
 DEPTH = 32
 """Bundles within bundles."""
-_OBJECT = re.compile(r"(?P<base>https?://[^/?#]+(?:/[^?#]*)?/ga4gh/drs/v1)/objects/(?P<id>[^/?#]+)/?")
+_OBJECT = re.compile(
+    r"(?P<base>(?P<site>(?i:https?)://[^/?#@\[\]]+)(?P<api>(?:/[^?#]*)?/ga4gh/drs/v1))/objects/(?P<id>[^/?#]+)/?"
+)
 _COMPACT = re.compile(r"(?:(?P<provider>[a-z0-9._]+)/)?(?P<namespace>[a-z0-9._]+):(?P<accession>.+)", re.I)
 
 
@@ -104,18 +106,15 @@ def _place(url: str) -> _Place | None:
         ResolveError: it is neither.
     """
     text = re.sub(r"(?i)^drs:(?=https?://)", "", url)
-    parts = urlsplit(text)
-    match = _OBJECT.fullmatch(text)
-    if match:
-        base = match["base"].replace(parts.netloc, parts.netloc.lower(), 1)
-        return _Place(base, unquote(match["id"]))
+    if match := _OBJECT.fullmatch(text):
+        return _Place(f"{match['site'].lower()}{match['api']}", unquote(match["id"]))
     body = re.sub(r"(?i)^drs://", "", text)
     if body == text or not body:
         raise ResolveError(f"{redact(url)} names no object: drs://HOST/ID is due")
     if ":" in body:  # no host of a DRS URI has a port
         return None
     host, _, id = body.partition("/")
-    if not host or not id:
+    if not re.fullmatch(r"[\w.-]+", host) or not id:
         raise ResolveError(f"{redact(url)} names no object: drs://HOST/ID is due")
     return _Place(f"https://{host.lower()}/ga4gh/drs/v1", unquote(id))
 

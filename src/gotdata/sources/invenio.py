@@ -38,7 +38,7 @@ class Invenio(Hosted):
     def claims(self, ref: Ref) -> bool:
         if ref.url.lower().startswith("invenio:"):
             return True
-        return urlsplit(ref.url).hostname in HOSTS and place_of(ref.url) is not None
+        return place_of(ref.url) is not None and urlsplit(ref.url).hostname in HOSTS
 
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
         place = place_of(ref.url)

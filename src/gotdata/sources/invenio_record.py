@@ -56,7 +56,7 @@ def place_of(url: str) -> Place | None:
     except ValueError:
         return None
     match = _RECORD.fullmatch(unquote(parts.path).rstrip("/"))
-    if parts.scheme.lower() not in ("http", "https") or not parts.netloc or not match:
+    if parts.scheme.lower() not in ("http", "https") or not parts.netloc or "@" in parts.netloc or not match:
         return None
     kind, _, rest = (match["rest"] or "").partition("/")
     key = rest.removesuffix("/content") if kind in ("files", "preview") else ""
