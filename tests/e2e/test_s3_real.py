@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from gotdata.credentials import PUBLIC
 from gotdata.errors import AuthRequired, GotdataError, NotFound, ResolveError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources.s3 import S3
+from gotdata.store.digests import begin
+from gotdata.testing.source_contract import BODY
 from tests.e2e.s3_place import Bucket, give_keys
 from tests.e2e.servers import S3Server
 
@@ -162,6 +165,25 @@ def test_a_sha256_that_the_store_knows_of_an_object_is_taken(store: S3Server) ->
     bucket.write("f", b"abc", ChecksumAlgorithm="SHA256")
     (file,) = listed(bucket, pinned(bucket, bucket.at("f"))).values()
     assert Checksum("sha256", hashlib.sha256(b"abc").hexdigest()) in file.checks
+
+
+def test_a_crc64_that_the_store_keeps_is_that_of_the_bytes(store: S3Server) -> None:
+    pytest.importorskip("awscrt", reason="pip install awscrt")
+    bucket = Bucket(store)
+    bucket.write("f", BODY, ChecksumAlgorithm="CRC64NVME")
+    (file,) = listed(bucket, pinned(bucket, bucket.at("f"))).values()
+    found = {check.algorithm: check.hex for check in file.checks}
+    hash = begin("crc64nvme", len(BODY))
+    hash.update(BODY)
+    assert found["crc64nvme"] == hash.hexdigest()
+
+
+def test_the_md5_that_rclone_leaves_is_taken(store: S3Server) -> None:
+    bucket = Bucket(store)
+    md5 = hashlib.md5(BODY, usedforsecurity=False)
+    bucket.write("f", BODY, Metadata={"Md5chksum": base64.b64encode(md5.digest()).decode()})
+    (file,) = listed(bucket, pinned(bucket, bucket.at("f"))).values()
+    assert Checksum("md5", md5.hexdigest()) in file.checks
 
 
 def test_a_gzipped_object_is_read_as_it_is_stored(store: S3Server) -> None:

@@ -25,6 +25,7 @@ from gotdata.sources.azure import Azure
 from gotdata.sources.azure_place import parse
 from gotdata.sources.base import Powers
 from gotdata.testing.azure_double import BlobStorage
+from gotdata.testing.double import LOGIN
 from gotdata.testing.hostile_contract import WALLS, HostileContract
 from gotdata.testing.source_contract import BODY, SourceContract, context
 
@@ -422,7 +423,7 @@ def test_older_versions_snapshots_and_what_was_deleted_are_not_listed(place: Pla
 
 
 def test_a_login_in_the_place_of_a_blob_is_told(storage: BlobStorage, place: Place) -> None:
-    storage.wall = "login"
+    storage.server.put(f"{storage.account}/{storage.container}/f", LOGIN, kind="text/html")
     with pytest.raises(SourceError, match=rf"Azure: {storage.home}/f was answered by something that is no blob"):
         SOURCE.resolve(place.at("f"), place.ctx)
 
