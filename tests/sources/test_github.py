@@ -11,6 +11,7 @@ from gotdata.model import Checksum, Citation, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.report import Event
 from gotdata.sources import github_place
 from gotdata.sources.github import GitHub
+from gotdata.sources.http_answer import Refusal
 from gotdata.testing.git_objects import EXECUTABLE, LINK, MODULE, Blob, pointer
 from gotdata.testing.github_double import GitHub as Double
 from gotdata.testing.hostile_contract import HostileContract, Liar
@@ -221,6 +222,17 @@ def test_lfs_files_are_read_by_the_batch_api(double: Double, header: str) -> Non
     assert "Signature" not in files["d/big.bin"].at
 
 
+def test_what_lfs_wants_sent_can_not_change_the_request(double: Double) -> None:
+    double.lfs_more = {"range": "bytes=0-0", "Host": "evil.example", "X-Amz-Date": "2026", "X-Bad": "a\r\nb", "N": 1}
+    pin = with_lfs(double)
+    assert content(pin, listed(pin)["d/big.bin"]) == BODY
+    sent = double.store.requests[-1].headers
+    assert sent["x-amz-date"] == "2026"
+    assert "range" not in sent
+    assert "x-bad" not in sent
+    assert sent["host"].startswith("127.0.0.1")
+
+
 def test_only_what_the_attributes_name_is_looked_at_for_pointers(double: Double) -> None:
     pin = with_lfs(double)
     files = listed(pin)
@@ -331,6 +343,27 @@ def test_a_used_up_limit_says_what_raises_it(double: Double) -> None:
     with pytest.raises(SourceUnavailable, match=r"rate limit is used up.*with a token it is higher") as caught:
         resolved(double)
     assert 1 <= (caught.value.retry_after or 0) <= 8
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "text", "kind", "words"),
+    [
+        (403, {"Retry-After": "30"}, "", SourceUnavailable, "rate limit"),
+        (403, {}, '{"message": "You have exceeded a secondary rate limit"}', SourceUnavailable, "for 1 more minutes"),
+        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}, "", SourceUnavailable, "rate limit"),
+        (403, {"X-GitHub-SSO": "required; url=https://github.com/orgs/lab/sso"}, "", AccessDenied, "SSO"),
+    ],
+)
+def test_a_refusal_is_read_as_github_means_it(
+    status: int, headers: dict[str, str], text: str, kind: type, words: str
+) -> None:
+    error = SOURCE.explain(Refusal("https://api.github.com/repos/lab/cells", status, headers, text, True))
+    assert isinstance(error, kind)
+    assert words in str(error)
+
+
+def test_a_plain_refusal_is_left_to_its_status() -> None:
+    assert SOURCE.explain(Refusal("https://api.github.com/repos/lab/cells", 403, {}, "Forbidden", True)) is None
 
 
 def test_a_repository_that_moved_is_pinned_by_its_name_of_now(double: Double) -> None:

@@ -8,6 +8,7 @@ from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.errors import AccessDenied, AuthRequired, IntegrityError, ResolveError, SourceUnavailable
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
+from gotdata.sources.http_answer import Refusal
 from gotdata.sources.huggingface import HuggingFace
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.huggingface_double import Hub
@@ -234,6 +235,11 @@ def test_a_rate_limit_says_how_long(hub: Hub) -> None:
     with pytest.raises(SourceUnavailable, match="asked too often; a token has a higher limit") as caught:
         resolved(f"huggingface:{hub.root}/{REPO}")
     assert caught.value.retry_after == 7
+
+
+def test_a_repository_that_the_hub_disabled_is_said_to_be_so() -> None:
+    refusal = Refusal("https://huggingface.co/datasets/lab/cells", 403, {"X-Error-Code": "DisabledRepo"}, "", False)
+    assert "was disabled by Hugging Face" in str(SOURCE.explain(refusal))
 
 
 def test_a_repository_that_moved_is_pinned_by_its_name_of_now(hub: Hub) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pathspec import GitIgnoreSpec
@@ -28,6 +28,9 @@ _POINTER = re.compile(
 )
 Match = Callable[[str], bool]
 _MEDIA = "application/vnd.git-lfs+json"
+_OURS = re.compile(
+    r"(?i)host|range|if-.*|accept.*|content-.*|transfer-.*|connection|te|trailer|upgrade|user-agent|expect"
+)
 _FULL = frozenset({507, 509})
 """No room, or no more traffic, on the account that pays."""
 
@@ -103,9 +106,16 @@ def read(endpoint: str, oid: str, size: int, span: Span, ctx: Context) -> io.Raw
     href, headers = words(action, "href"), table(action, "header")
     if not href.startswith(("http://", "https://")):
         raise SourceError(f"{redact(url)} does not say where object {oid} is")
-    # The listing of a stranger names another host: only what it gave itself goes along.
-    sent = {str(name): str(value) for name, value in headers.items()}
-    return ctx.http.get(href, span, size=size, headers=sent, home=url)
+    # It may name another host: no key goes there but what it gave itself.
+    return ctx.http.get(href, span, size=size, headers=dict(_sent(headers)), home=url)
+
+
+def _sent(headers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is to go along, but for what is the request's own affair."""
+    for name, value in headers.items():
+        fit = re.fullmatch(r"[\w-]+", name) and isinstance(value, str) and value.isprintable()
+        if fit and not _OURS.fullmatch(name):
+            yield name.title(), value
 
 
 def _explain(refusal: Refusal) -> GotdataError | None:

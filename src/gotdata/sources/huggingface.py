@@ -23,7 +23,7 @@ from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile
 from gotdata.paths import redact, shown
 from gotdata.sources.api import Hosted, naming, next_link, pages, rows, table, whole, words
 from gotdata.sources.base import Powers
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Refusal, retry_after
 from gotdata.sources.http_page import Page, parsed
 
 TITLE = "Hugging Face"
@@ -112,7 +112,7 @@ class HuggingFace(Hosted):
         code, url = refusal.headers.get("X-Error-Code", ""), redact(refusal.url)
         if refusal.status == 429:
             reset = re.search(r"\bt=(\d{1,6})\b", refusal.headers.get("RateLimit", ""))
-            wait = float(reset[1]) if reset else None
+            wait = float(reset[1]) if reset else retry_after(429, refusal.headers)
             return SourceUnavailable(f"{url}: {TITLE} was asked too often; a token has a higher limit: {_LOGIN}", wait)
         if code == "GatedRepo":
             kind = AccessDenied if refusal.credential else AuthRequired

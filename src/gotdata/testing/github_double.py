@@ -26,6 +26,7 @@ class GitHub(Double):
     private: repositories that only who holds ``token`` sees.
     moved: what a repository was called before, and is now.
     lfs_header: what the batch API says must be sent to where an object lies; empty: nothing.
+    lfs_more: what else it says must be sent.
     lfs_error: what it says of every object instead.
     breaks: how many bytes the next bodies have, each once.
     """
@@ -36,6 +37,7 @@ class GitHub(Double):
         self.private: set[str] = set()
         self.moved: dict[str, str] = {}
         self.lfs_header = ""
+        self.lfs_more: dict[str, Any] = {}
         self.lfs_error: dict[str, Any] = {}
         self.breaks: list[int] = []
         self._repos: dict[str, Repository] = {}
@@ -290,7 +292,7 @@ class GitHub(Double):
             if self.lfs_error or self.store.find(f"lfs/{asked['oid']}".encode()) is None:
                 found["error"] = self.lfs_error or {"code": 404, "message": "Object does not exist on the server"}
             else:
-                header = {"Authorization": self.lfs_header} if self.lfs_header else {}
+                header = {**self.lfs_more, **({"Authorization": self.lfs_header} if self.lfs_header else {})}
                 href = f"{self.store.at('lfs/' + asked['oid'])}?X-Amz-Signature=s1"
                 found["actions"] = {"download": {"href": href, "header": header, "expires_in": 3600}}
             said.append(found)
