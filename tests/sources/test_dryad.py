@@ -150,6 +150,15 @@ def test_a_doi_means_its_newest_version_and_the_pin_names_that(double: Double) -
         resolved(double, version="7")
 
 
+def test_an_address_of_one_version_is_no_other(double: Double) -> None:
+    first = double.put(DOI, {"a": b"1"})
+    double.put(DOI, {"a": b"22"})
+    assert resolved(double, f"api/v2/versions/{first}", version="1").version["version"] == first
+    for what in (f"api/v2/versions/{first}", f"downloads/file_stream/{double.find(DOI, 'a')}"):
+        with pytest.raises(ResolveError, match=r"is version [12]: name its DOI"):
+            resolved(double, what, version="3")
+
+
 def test_a_dataset_that_is_not_there_may_be_unpublished(double: Double) -> None:
     with pytest.raises(ResolveError, match="not published"):
         resolved(double, "dataset/doi:10.5061/dryad.none")

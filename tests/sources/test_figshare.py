@@ -272,6 +272,8 @@ def test_the_address_of_a_download_alone_is_a_file(double: Double) -> None:
     assert pin.version == {"file": double.find(id, "a.csv")}
     with pytest.raises(ResolveError, match="no such article or file"):
         resolved(double, "file/download/99")
+    with pytest.raises(ResolveError, match="no versions, its article has"):
+        resolved(double, f"file/download/{double.find(id, 'a.csv')}", version="2")
 
 
 def test_a_wall_against_programs_is_named(double: Double) -> None:

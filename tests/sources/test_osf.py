@@ -259,6 +259,14 @@ def test_add_ons_lie_in_folders_of_their_names_and_have_no_versions(osf: Double)
     assert len(listed(pin)["github/d/a"].checks) == 2
 
 
+def test_a_file_of_an_add_on_has_no_versions_to_ask_for(osf: Double) -> None:
+    guid = osf.project()
+    osf.connect(guid, "github")
+    id = osf.put(guid, "a", BODY, "github")
+    with pytest.raises(ResolveError, match="github, of which OSF keeps no versions"):
+        resolved(osf, f"download/{id}", version="1")
+
+
 def test_one_storage_is_listed_without_its_folder(osf: Double) -> None:
     guid = osf.project()
     osf.put(guid, "a", BODY)

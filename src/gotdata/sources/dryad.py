@@ -135,11 +135,14 @@ class Dryad(Hosted):
         return self._pages(there, f"{there.api}/versions/{there.version}/files", "stash:files", ctx)
 
     def _version(self, there: _Place, wanted: str, ctx: Context) -> Mapping[str, Any]:
-        if there.file:
-            id = _id(self._ask(f"{there.api}/files/{there.file}", ctx), "stash:version")
-            return self._ask(f"{there.api}/versions/{id}", ctx)
-        if there.version:
-            return self._ask(f"{there.api}/versions/{there.version}", ctx)
+        if there.file or there.version:
+            id = there.version or _id(self._ask(f"{there.api}/files/{there.file}", ctx), "stash:version")
+            version = self._ask(f"{there.api}/versions/{id}", ctx)
+            if wanted not in ("", id, words(version, "versionNumber")):
+                raise ResolveError(
+                    f"{there.api}/versions/{id} is version {words(version, 'versionNumber')}: name its DOI"
+                )
+            return version
         dataset = f"{there.api}/datasets/{quote(f'doi:{there.doi}', safe='')}"
         if not wanted:
             return self._ask(f"{there.api}/versions/{_id(self._ask(dataset, ctx), 'stash:version')}", ctx)

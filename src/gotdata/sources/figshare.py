@@ -73,6 +73,8 @@ class Figshare(Hosted):
                     return self._collection_pin(there, ref.option("version") or there.version, ctx)
                 if there.article:
                     return self._article_pin(there, ref.option("version") or there.version, ctx)
+                if ref.option("version"):
+                    raise ResolveError(f"{redact(ref.url)} is a file by its id: it has no versions, its article has")
                 self._facts(there, ctx)
             except NotFound as error:
                 raise ResolveError(f"{error}; there is no such article or file, or it is not public") from error

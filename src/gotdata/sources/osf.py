@@ -131,10 +131,13 @@ class Osf(Hosted):
         if words(attributes, "kind") == "folder":
             version = {"folder": id}
         else:
-            current = words(attributes, "current_version")
-            version = {"file": id}
+            version, wanted = {"file": id}, ref.option("version")
             if words(attributes, "provider") == OWN_STORAGE:
-                version["version"] = ref.option("version") or current
+                version["version"] = wanted or words(attributes, "current_version")
+            elif wanted:
+                raise ResolveError(
+                    f"{there.page} lies in {words(attributes, 'provider')}, of which OSF keeps no versions"
+                )
             self._one(there, id, version.get("version", ""), ctx, entity)
         page = f"{there.site.web}/download/{id}"
         return Pin(self.name, Ref(f"osf:{page}"), page, version, Citation(words(attributes, "name")))
