@@ -15,7 +15,7 @@ from gotdata.sources import dataverse, dataverse_files
 from gotdata.sources.dataverse import Dataverse as Source
 from gotdata.testing.dataverse_double import HEADER, Dataverse, Stored
 from gotdata.testing.hostile_contract import WALLS, HostileContract
-from gotdata.testing.source_contract import BODY, SourceContract, context
+from gotdata.testing.source_contract import BODY, SourceContract, context, follow
 
 SOURCE = Source()
 
@@ -430,3 +430,12 @@ def test_a_persistent_id_that_is_none_is_not_taken_from_the_server(
 @pytest.mark.parametrize("url", ["https://[/dataset.xhtml?id=1", "https://me:secret@host/dataset.xhtml?id=1"])
 def test_an_address_that_can_not_be_is_no_place(url: str) -> None:
     assert not SOURCE.claims(Ref(url))
+
+
+def test_a_doi_of_a_dataset_or_of_a_file_leads_here(server: Dataverse) -> None:
+    pid, file = server.create(), server.file("b/two.txt", b"22")
+    whole = published(server, file, server.file("one", b"1"), pid=pid)
+    for doi, wanted in ((pid, whole.version), (server.file_pid(file), {**whole.version, "file": str(file.id)})):
+        ref = Ref(doi, (("resolver", server.root),))
+        _, pin = follow(ref, context())
+        assert (pin.source, pin.namespace, pin.version) == ("dataverse", whole.namespace, wanted)

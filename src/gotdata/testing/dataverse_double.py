@@ -107,8 +107,13 @@ class Dataverse(Double):
         return self._datasets[pid].id
 
     def file_pid(self, stored: Stored) -> str:
-        owner = next(one for one in self._datasets.values() if any(stored in v.values() for v in self._all(one)))
+        owner = self._owner(stored)
+        assert owner is not None, "it is in no dataset"
         return f"{owner.pid}/F{stored.id}"
+
+    def _owner(self, stored: Stored) -> _Dataset | None:
+        owners = (one for one in self._datasets.values() if any(stored in held.values() for held in self._all(one)))
+        return next(owners, None)
 
     def page_of(self, pid: str) -> str:
         return f"{self.root}/dataset.xhtml?persistentId={pid}"
@@ -145,7 +150,8 @@ class Dataverse(Double):
         return None
 
     def _handle(self, name: str) -> Reply:
-        known = next((pid for pid in self._datasets if pid.lower().partition(":")[2] == name.lower()), "")
+        pids = [*self._datasets, *(self.file_pid(one) for one in self._files.values() if self._owner(one))]
+        known = next((pid for pid in pids if pid.lower().partition(":")[2] == name.lower()), "")
         if not known:
             return reply(404, {"responseCode": 100, "handle": name})
         value = {"format": "string", "value": f"{self.root}/citation?persistentId={known}"}
