@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from gotdata.credentials import PUBLIC, Credential, Credentials
-from gotdata.errors import NotFound, ResolveError, SourceError, UpstreamChanged
-from gotdata.model import Checksum, Citation, Ref, RemoteFile
-from gotdata.sources import jsonld
+from gotdata.errors import IntegrityError, NotFound, ResolveError, SourceError, UpstreamChanged
+from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
+from gotdata.sources import elsewhere, jsonld
 from gotdata.sources.croissant import Croissant
+from gotdata.sources.elsewhere import Link
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.invenio_double import Repository
 from gotdata.testing.landing_double import Portal
@@ -224,6 +225,58 @@ def test_a_document_nested_too_deep_is_an_error(portal: Portal) -> None:
     at = portal.server.put("deep/croissant.json", text, kind="application/json")
     with pytest.raises(SourceError, match="croissant"):
         SOURCE.resolve(Ref(at), context())
+
+
+def leading(portal: Portal, *addresses: str) -> Pin:
+    portal.entries = [{"@type": "cr:FileObject", "@id": f"{n}.csv", "contentUrl": at} for n, at in enumerate(addresses)]
+    return resolved(SOURCE, portal, absent="skip")
+
+
+def test_a_pin_names_the_places_that_a_document_leads_to(portal: Portal) -> None:
+    portal.put("beside", b"1")
+    with Server() as other:
+        pin = leading(portal, other.put("x/y", b"1"), other.at("z"), portal.server.put("up", b"1"), "s3://bucket/key")
+        named = {other.url, f"{portal.root}/", "s3://bucket/"}
+        assert {value for name, value in pin.ref.options if name.startswith("place-")} == named
+        # A policy judges these, as what the pin's reference puts behind its URL.
+        assert named < set(pin.ref.places)
+        reached = leading(portal, other.at("x/y"), portal.server.at("up"))
+        assert listed(SOURCE, reached).keys() == {"beside", "0.csv", "1.csv"}
+    assert not any(name.startswith("place-") for name, _ in leading(portal).ref.options)
+
+
+def test_a_forged_locator_leads_to_no_place_that_the_pin_does_not_name(portal: Portal) -> None:
+    portal.put("f", b"1")
+    pin = resolved(SOURCE, portal)
+    with Server() as other:
+        for at in (other.put("f", b"2"), portal.server.put("up", b"2"), f"{portal.root}/d/../up"):
+            file = RemoteFile("f", 1, at=at)
+            with pytest.raises(IntegrityError, match=r"in no place of .*edited"):
+                SOURCE.url(pin, file)
+            with pytest.raises(IntegrityError):
+                SOURCE.read(pin, file, Span(0, 1), context())
+        assert not other.requests
+
+
+def test_a_place_that_the_manifest_names_is_none_of_the_pins(portal: Portal) -> None:
+    portal.put("f", b"1")
+    options = (("place-1", "https://elsewhere.example/"),)
+    pin = SOURCE.resolve(Ref(f"croissant:{portal.url}", options), context())
+    assert pin.ref.options == ()
+
+
+def test_a_link_that_leads_on_to_another_place_is_told(portal: Portal) -> None:
+    with Repository() as repository:
+        id = repository.publish({"f": b"1"})
+        pin = Pin("croissant", Ref(f"croissant:{portal.url}"), portal.url, {"sha256": "0" * 64})
+        file = elsewhere.file(Link(f"invenio:{repository.root}/records/{id}/files/f"), portal.url, context())
+        with pytest.raises(SourceError, match=rf"names 'f', which lies at {repository.root}/.*: name that"):
+            SOURCE._kept(pin, file)
+
+
+def test_a_document_that_leads_to_too_many_servers_is_refused(portal: Portal) -> None:
+    with pytest.raises(SourceError, match="leads to 257 servers"):
+        leading(portal, *(f"https://h{number}.example/f" for number in range(257)))
 
 
 def test_a_word_nested_too_deep_is_none() -> None:

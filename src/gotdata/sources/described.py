@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from gotdata.errors import (
     AccessDenied,
     AuthRequired,
     GotdataError,
+    IntegrityError,
     NotFound,
     ResolveError,
     SourceError,
@@ -26,12 +28,18 @@ from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, remote_path, secret, shown
 from gotdata.report import Event
 from gotdata.sources import elsewhere
+from gotdata.sources.api import below as lies_below
 from gotdata.sources.api import naming
 from gotdata.sources.base import Powers
 from gotdata.sources.elsewhere import Link
 from gotdata.sources.http import ahead, canonical
 from gotdata.sources.http_answer import version_of
 from gotdata.sources.http_page import Page
+
+PLACES = 256
+"""Servers that one document may lead to."""
+_PLACE = "place-"
+_SITE = re.compile(r"(?i)[a-z][a-z0-9+.-]*://[^/?#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,10 @@ class Described:
             raise ResolveError(str(error)) from error
         if not document.links and not document.wholes:
             raise ResolveError(f"{redact(url)} names no files that could be fetched ({self.name})")
-        return Pin(self.name, Ref(f"{self.name}:{url}", ref.options), url, {"sha256": digest}, document.citation)
+        options = {name: value for name, value in ref.options if not name.startswith(_PLACE)}
+        options |= {f"{_PLACE}{number}": place for number, place in enumerate(_places(document, url), 1)}
+        kept = Ref(f"{self.name}:{url}", tuple(sorted(options.items())))
+        return Pin(self.name, kept, url, {"sha256": digest}, document.citation)
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         home = self._address(pin.ref)
@@ -125,7 +136,7 @@ class Described:
 
         def ask(link: Link) -> RemoteFile | None:
             try:
-                return elsewhere.file(link, home, ctx)
+                return self._kept(pin, elsewhere.file(link, home, ctx))
             except SourceUnavailable:
                 raise
             except (NotFound, SourceError) as error:
@@ -136,21 +147,38 @@ class Described:
 
         yield from filter(None, ahead(document.links, ask, ctx.settings.connections))
         for whole in document.wholes:
-            yield from (file for file in elsewhere.files(whole.url, home, ctx) if whole.has(file.path))
+            listed = (file for file in elsewhere.files(whole.url, home, ctx) if whole.has(file.path))
+            yield from (self._kept(pin, file) for file in listed)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        self.url(pin, file)
         return elsewhere.read(file, span, self._address(pin.ref), ctx)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
-        """May lie anywhere, as the document says. A locator that was forged brings nothing that is behind a key: it is
-        read on the document's word, with no credential but its own."""
-        return elsewhere.url(file)
+        """Beside the document, or in a place that its pin names, where policies see it. A locator that was forged
+        brings nothing that is behind a key: it is read on the document's word, with no credential but its own."""
+        url = elsewhere.url(file)
+        if not self._is_within(pin, url):
+            raise IntegrityError(f"{redact(url)} is in no place of {redact(pin.ref.url)}: the lock was edited")
+        return url
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         return ctx.credentials.realm(self._address(pin.ref))
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         return ""
+
+    def _kept(self, pin: Pin, file: RemoteFile) -> RemoteFile:
+        """A file that was found, if it lies where its link said: a DOI may lead on to anywhere."""
+        if not self._is_within(pin, url := elsewhere.url(file)):
+            raise SourceError(
+                f"{redact(pin.ref.url)} names '{shown(file.path)}', which lies at {redact(url)}: name that"
+            )
+        return file
+
+    def _is_within(self, pin: Pin, url: str) -> bool:
+        places = [value for name, value in pin.ref.options if name.startswith(_PLACE)]
+        return any(lies_below(url, place) for place in (urljoin(self._address(pin.ref), "."), *places))
 
     def _address(self, ref: Ref) -> str:
         scheme = f"{self.name}:"
@@ -201,6 +229,15 @@ def listed(links: Sequence[Link], extra: Mapping[str, str] | None = None) -> byt
 def basename(url: str) -> str:
     """The last component of a URL's path, decoded."""
     return unquote(posixpath.basename(urlsplit(url).path))
+
+
+def _places(document: Document, home: str) -> list[str]:
+    """Where a document leads that is not beside it. They stand in the pin, as a policy judges what stands there."""
+    urls = map(elsewhere.bare, [*(one.url for one in document.links), *(one.url for one in document.wholes)])
+    found = {match[0] + "/" for url in urls if (match := _SITE.match(url)) and not lies_below(url, urljoin(home, "."))}
+    if len(found) > PLACES:
+        raise SourceError(f"{redact(home)} leads to {len(found)} servers, above {PLACES}: name what you need of it")
+    return sorted(found)
 
 
 def _itself(home: str, default: str, page: Page) -> RemoteFile:

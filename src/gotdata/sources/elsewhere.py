@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -116,6 +117,11 @@ def url(file: RemoteFile) -> str:
     if parse(file.at).scheme not in ("http", "https"):
         raise IntegrityError(f"{redact(file.at)} is no web address: the lock was edited")
     return file.at
+
+
+def bare(url: str) -> str:
+    """A link without the word of its source before it (``invenio:https://…``)."""
+    return re.sub(r"(?i)^[a-z0-9]+:(?=https?://)", "", url)
 
 
 def _by_http(link: Link, home: str, ctx: Context) -> RemoteFile:
