@@ -14,6 +14,7 @@ from gotdata.sources import figshare, landing
 from gotdata.sources.figshare import Figshare
 from gotdata.sources.figshare_place import Place as Named
 from gotdata.sources.figshare_place import place
+from gotdata.sources.http_answer import Refusal
 from gotdata.testing.figshare_double import Figshare as Double
 from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
@@ -284,6 +285,9 @@ def test_a_wall_against_programs_is_named(double: Double) -> None:
     double.wall = "challenge"
     with pytest.raises(SourceError, match="wall against programs"):
         content(pin, file)
+    for status, headers in ((202, {}), (405, {"x-amzn-waf-action": "captcha"})):
+        said = SOURCE.explain(Refusal("https://api.figshare.com/v2/articles", status, headers, "", False))
+        assert "wall against programs" in str(said)
 
 
 def test_an_embargo_is_named_with_its_end(double: Double) -> None:

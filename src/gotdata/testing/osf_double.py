@@ -227,6 +227,8 @@ class Osf(Double):
             shown = [self._made(held[0], guid, index) for index in range(first, min(first + size, total))]
         else:
             shown = [self._entry(one, guid) if files else one for one in held[first : first + size]]
+            if files and "view_only" in query:
+                shown = [_with_key(one, self.key) for one in shown]
         if files and self.hostile == "twins":
             shown += shown[-1:]
         following = f"{here}?page={number + 1}&page%5Bsize%5D={size}" if first + size < total else None
@@ -325,6 +327,10 @@ class Osf(Double):
 
 def _link(href: str) -> dict[str, Any]:
     return {"links": {"related": {"href": href, "meta": {}}}}
+
+
+def _with_key(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    return {**entry, "links": {name: f"{href}?view_only={key}" for name, href in entry["links"].items()}}
 
 
 def _hashes(body: bytes) -> dict[str, str]:
