@@ -3,7 +3,9 @@ the bytes that we do."""
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +16,16 @@ from gotdata.project import Project
 from gotdata.testing.landing_double import Portal
 
 frictionless = pytest.importorskip("frictionless", reason="frictionless is not installed")
-# It leaves what it read open until the garbage is collected.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 FILES = {"cells.csv": b"name,count\nred,3\nblue,4\n", "deep/er/notes one.txt": b"hello"}
+
+
+@pytest.fixture(autouse=True)
+def _left_open() -> Iterator[None]:
+    """It leaves what it read open until the garbage is collected: here, and not in somebody else's test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
