@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,6 @@ from gotdata.sources import git_lfs
 from gotdata.sources.api import rows, whole, words
 from gotdata.sources.github_place import TITLE, Place, ask
 from gotdata.sources.http import ahead
-from gotdata.store.digests import begin
 
 Entry = Mapping[str, Any]
 _LINK, _MODULE, _EXECUTABLE = "120000", "160000", "100755"
@@ -126,8 +126,7 @@ class Tree:
         text = self.ctx.http.text(file.at, limit=max(file.size or 0, 1)).text
         raw = text.encode("utf-8", "surrogateescape")
         (check,) = file.checks
-        hash = begin(check.algorithm, len(raw))
-        hash.update(raw)
-        if hash.hexdigest() != check.hex:
+        named = hashlib.sha256 if check.algorithm == "git-sha256" else hashlib.sha1
+        if named(b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest() != check.hex:
             raise SourceError(f"{redact(file.at)} is not the blob {check.hex} that {TITLE}'s tree names")
         return text
