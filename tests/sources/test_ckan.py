@@ -169,6 +169,7 @@ UUID = "5de110e5-6ef9-4282-9866-9201a0014dea"
         ("https://data.example.org/api/3/action/package_show", False),
         ("https://demo.ckan.org.evil.example/dataset/x", False),
         ("https://demo.ckan.org@evil.example/dataset/x", False),
+        ("https://ada:lovelace@demo.ckan.org/dataset/x", False),
         ("https://demo.ckan.org/organization/x", False),
     ],
 )
@@ -388,6 +389,13 @@ def test_links_to_pages_and_to_nothing_are_left_out_in_words(portal: Portal) -> 
     told = " ".join(said)
     for word in ("The project", "web page", "Old numbers", "404", "By FTP", "On paper"):
         assert word in told
+
+
+def test_an_upload_that_the_portal_does_not_send_is_an_error(portal: Portal) -> None:
+    portal.upload(NAME, "a.csv", b"1")
+    portal.upload(NAME, "b.csv", b"1", faults={"login": True})
+    with pytest.raises(SourceError, match=r"web page.*where a file was due"):
+        listed(resolved(portal))
 
 
 def test_a_dataset_of_pages_alone_is_refused_with_all_of_them_named(portal: Portal) -> None:
