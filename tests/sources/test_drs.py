@@ -156,14 +156,14 @@ def test_what_names_no_object_is_refused(url: str) -> None:
         SOURCE.resolve(Ref(url), context())
 
 
-@pytest.mark.parametrize("compact", ["dg.test:a/b", "mirror/dg.test:a/b"])
+@pytest.mark.parametrize("compact", ["dg.test:a/b", "mirror/dg.test:a/b", "dg.test/a/b"])
 def test_a_compact_identifier_is_found_by_identifiers_org(server: Drs, compact: str) -> None:
     server.put("a/b", BODY, "reads.bam")
     ref = Ref(f"drs://{compact}", (("resolver", server.root),))
     _, pin = follow(ref, context(), SOURCE)
     assert pin == resolved(server, "a/b")
     assert pin.namespace == server.uri("a/b")
-    assert server.server.requests[0].path == f"/{compact}"
+    assert server.server.requests[0].path == f"/{compact.replace('dg.test/', 'dg.test:')}"
 
 
 def test_a_compact_identifier_of_no_known_prefix_is_an_error(server: Drs) -> None:

@@ -29,6 +29,8 @@ DEPTH = 32
 _OBJECT = re.compile(
     r"(?P<base>(?P<site>(?i:https?)://[^/?#@\[\]]+)(?P<api>(?:/[^?#]*)?/ga4gh/drs/v1))/objects/(?P<id>[^/?#]+)/?"
 )
+_GUID = re.compile(r"(?i)dg\.\w+")
+"""A prefix of Data GUIDs, which some repositories write where a host's name is due."""
 _COMPACT = re.compile(r"(?:(?P<provider>[a-z0-9._]+)/)?(?P<namespace>[a-z0-9._]+):(?P<accession>.+)", re.I)
 
 
@@ -111,9 +113,9 @@ def _place(url: str) -> _Place | None:
     body = re.sub(r"(?i)^drs://", "", text)
     if body == text or not body:
         raise ResolveError(f"{redact(url)} names no object: drs://HOST/ID is due")
-    if ":" in body:  # no host of a DRS URI has a port
-        return None
     host, _, id = body.partition("/")
+    if ":" in body or _GUID.fullmatch(host):  # no host of a DRS URI has a port
+        return None
     if not re.fullmatch(r"[\w.-]+", host) or not id:
         raise ResolveError(f"{redact(url)} names no object: drs://HOST/ID is due")
     return _Place(f"https://{host.lower()}/ga4gh/drs/v1", unquote(id))
@@ -129,6 +131,7 @@ def _pinned(pin: Pin) -> _Place:
 def _compact(ref: Ref, ctx: Context) -> Ref:
     """Where identifiers.org sends a compact identifier (``drs://dg.4503:…``), redirects followed."""
     compact = re.sub(r"(?i)^drs://", "", ref.url)
+    compact = re.sub(r"(?i)^(dg\.\w+)/", r"\1:", compact)
     if not _COMPACT.fullmatch(compact):
         raise ResolveError(f"{redact(ref.url)} is no DRS URI: drs://HOST/ID or drs://PREFIX:ACCESSION is due")
     resolver = ref.option("resolver", RESOLVER).rstrip("/")
