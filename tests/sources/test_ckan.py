@@ -14,6 +14,7 @@ from gotdata.errors import (
     IntegrityError,
     NoRanges,
     ResolveError,
+    SourceError,
     UpstreamChanged,
 )
 from gotdata.model import Citation, Pin, Ref, RemoteFile, Span
