@@ -12,7 +12,6 @@ import pytest
 
 from gotdata import credentials
 from gotdata.credentials import Credential
-from gotdata.credentials.renew import SPARE
 from gotdata.errors import AuthRequired, ManifestError
 from tests.credentials.places import Home, headers, no_network
 
@@ -116,7 +115,7 @@ def test_a_token_is_renewed_before_it_ends_and_not_before(home: Home, monkeypatc
     found, endpoint, now = find(home, REFRESHED), Endpoint(3600), time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     assert [dict(found.sent(endpoint).headers) for _ in range(3)] == 3 * [{"Authorization": "Bearer t1"}]
-    now += 3600 - SPARE - 1
+    now += 3600 - 60 - 1
     assert found.sent(endpoint).headers[0][1] == "Bearer t1"
     now += 2
     assert found.sent(endpoint).headers[0][1] == "Bearer t2"

@@ -300,21 +300,21 @@ def test_a_login_page_in_place_of_a_metalink_is_said_to_be_one(server: Server) -
         files(server.put("set.meta4", login=True))
 
 
+@pytest.mark.parametrize("described", [True, False])
 def test_a_server_that_hands_on_to_mirrors_says_itself_what_they_have(
-    server: Server, other: Server, loose: Loose
+    server: Server, other: Server, loose: Loose, described: bool
 ) -> None:
     """RFC 6249 as download redirectors do it: mirrors and digest stand in the redirect, not in the mirror's answer."""
     mirror, further = other.put("x.bin", BODY), other.put("further", BODY)
     value = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
-    headers = {
-        "Location": mirror,
-        "Link": f'<{further}>; rel=duplicate; pri=2, </x.bin.meta4>; rel=describedby; type="application/metalink4+xml"',
-        "Digest": f"SHA-256={value}",
-    }
-    put(server, meta4(listed("x.bin", mirror, further)), "x.bin.meta4")
+    headers = {"Location": mirror, "Link": f"<{further}>; rel=duplicate; pri=2", "Digest": f"SHA-256={value}"}
+    if described:
+        link = '</x.bin.meta4>; rel=describedby; type="application/metalink4+xml"'
+        headers = {"Location": mirror, "Link": link}
+    put(server, meta4(listed("x.bin", further)), "x.bin.meta4")
     server.otherwise = lambda request: Reply(302, headers, b"")
     pin = loose.pin(Ref(server.at("x.bin")))
-    assert (pin.version["sha256"], pin.version["duplicates"]) == (SHA256, f"{further} {mirror}")
+    assert (pin.version["sha256"], pin.version["duplicates"]) == (SHA256, further)
     other.remove("x.bin")
     (file,) = SOURCE.files(pin, loose.ctx)
     origins = tuple(loose.mirror(pin, "public")(file))
