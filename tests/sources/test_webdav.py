@@ -258,6 +258,14 @@ def test_entities_are_refused(cloud: Cloud) -> None:
         listing(f"{cloud.root}/x", context())
 
 
+@pytest.mark.parametrize("href", ["/", "/other/f", "/x/deep/er", "/x/../../etc/passwd"])
+def test_what_is_not_right_below_a_folder_is_not_in_it(cloud: Cloud, href: str) -> None:
+    inside = "".join(f"<d:response><d:href>{one}</d:href></d:response>" for one in ("/x/", "/x/f", href))
+    cloud.server.otherwise = lambda request: _reply(f'<d:multistatus xmlns:d="DAV:">{inside}</d:multistatus>')
+    with pytest.raises(SourceError, match="not right below it"):
+        listing(f"{cloud.root}/x/", context())
+
+
 def test_folders_that_hold_each_other_without_end_are_a_loop(cloud: Cloud) -> None:
     def deeper(request: Request) -> Reply:
         here = request.path.rstrip("/")

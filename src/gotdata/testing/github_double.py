@@ -183,7 +183,7 @@ class GitHub(Double):
         cut = recursive and self.hostile == "loop"
         found = list(_walk(repo, root) if recursive else ((entry.name, entry) for entry in repo.trees[root]))
         if self.hostile == "loop":
-            found.append(("again", Entry("again", FOLDER, root, 0)))
+            found.append(("inner", Entry("inner", FOLDER, root, 0)))
         shown = [self._entry(path, entry) for path, entry in found[: self.entries]]
         return reply(200, {"sha": root, "tree": self._lied(shown), "truncated": len(found) > self.entries or cut})
 
