@@ -74,7 +74,7 @@ class GDrive(Hosted):
     def _download(self, place: Place, ctx: Context) -> Pin:
         if place.kind == "folders":
             raise AuthRequired(
-                f"{redact(place.text)}: folders are listed by the API only: `gotdata login gdrive` stores a credential; "
+                f"{redact(place.text)}: the API alone lists folders: `gotdata login gdrive` stores a credential; "
                 "an API key, which will do for what is shared with everybody, goes into credentials.toml"
             )
         at = place.download
