@@ -74,7 +74,7 @@ def left_behind(root: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("faults", "error", "words"),
     [
-        ({"always": 401}, AuthRequired, "credentials"),
+        ({"always": 401}, AuthRequired, "gotdata login"),
         ({"always": 403}, AccessDenied, "403"),
         ({"always": 404}, ResolveError, "404"),
         ({"always": 410}, ResolveError, "410"),

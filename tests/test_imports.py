@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 TIERS = (
     {
         "model",
+        "digests",
         "errors",
         "paths",
         "settings",

@@ -248,7 +248,10 @@ def test_ctrl_c_while_bytes_come_is_130_and_leaves_nothing_half_done(cells: Repo
     finally:
         hold.set()
         process.kill()
-    assert (process.returncode, err) == (130, "gotdata: interrupted\n")
+    # A slow machine may have told how far it was.
+    assert process.returncode == 130
+    assert err.endswith("gotdata: interrupted\n")
+    assert "Traceback" not in err
     assert not (cells.root / "data").exists()
     assert not (cells.root / "b.bin").exists()
     cells("up")

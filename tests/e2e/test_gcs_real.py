@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from gotdata.digests import begin, computable
 from gotdata.errors import ResolveError
 from gotdata.model import Checksum, Pin, RemoteFile, Span
 from gotdata.sources.gcs import Gcs
-from gotdata.store.digests import begin, computable
 from gotdata.testing.source_contract import BODY
 from tests.e2e import gcs
 from tests.e2e.gcs import Bucket

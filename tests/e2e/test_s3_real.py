@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gotdata.credentials import PUBLIC
+from gotdata.digests import begin
 from gotdata.errors import AuthRequired, GotdataError, NotFound, ResolveError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources.s3 import S3
-from gotdata.store.digests import begin
 from gotdata.testing.source_contract import BODY
 from tests.e2e.s3_place import Bucket, give_keys
 from tests.e2e.servers import S3Server

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gotdata.context import Context
 from gotdata.credentials import Credentials
+from gotdata.digests import begin
 from gotdata.model import Kind, Ref, Span
 from gotdata.settings import Settings
 from gotdata.sources.http_engine import Engine
-from gotdata.store.digests import begin
 from gotdata.testing.source_contract import follow
 
 

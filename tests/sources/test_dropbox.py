@@ -9,6 +9,7 @@ import pytest
 
 from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials
+from gotdata.digests import begin
 from gotdata.errors import (
     AccessDenied,
     AuthRequired,
@@ -25,7 +26,6 @@ from gotdata.sources import dropbox, landing
 from gotdata.sources.dropbox import Dropbox
 from gotdata.sources.dropbox_place import Place as Meant
 from gotdata.sources.dropbox_place import placed
-from gotdata.store.digests import begin
 from gotdata.testing.dropbox_double import DropboxDouble
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from gotdata.credentials import PUBLIC
+from gotdata.digests import computable
 from gotdata.errors import StoreError
 from gotdata.model import Checksum
 from gotdata.origin import Origin, Wanted
@@ -24,7 +25,6 @@ from gotdata.report import Event, Reporter, silent
 from gotdata.settings import Settings
 from gotdata.store import disk
 from gotdata.store.base import Held
-from gotdata.store.digests import computable
 from gotdata.store.grants import Grants
 from gotdata.store.held import PartialHeld, WholeHeld, in_place
 from gotdata.store.keys import content_key, fact_key, partial_key, source_key

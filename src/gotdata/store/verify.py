@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+from gotdata.digests import Hash, begin
 from gotdata.errors import IntegrityError
 from gotdata.model import Checksum, Span
 from gotdata.origin import Origin, Wanted
 from gotdata.paths import redact, shown
-from gotdata.store.digests import Hash, begin
 from gotdata.store.grants import Grants
 from gotdata.store.held import LocalHeld
 from gotdata.store.keys import digest

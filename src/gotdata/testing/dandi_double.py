@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from gotdata.store.digests import begin
+from gotdata.digests import begin
 from gotdata.testing.double import Double, reply
 from gotdata.testing.server import Reply, Request
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from gotdata.store.digests import begin
+from gotdata.digests import begin
 from gotdata.testing.double import Double, ranged, reply
 from gotdata.testing.server import Reply, Request
 

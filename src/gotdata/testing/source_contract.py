@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credentials
+from gotdata.digests import begin, computable
 from gotdata.errors import (
     AccessDenied,
     AuthRequired,
@@ -37,7 +38,6 @@ from gotdata.settings import Settings
 from gotdata.sources import registry
 from gotdata.sources.base import Source
 from gotdata.sources.http_engine import Engine
-from gotdata.store.digests import begin, computable
 from gotdata.testing.conformance import shows
 
 BODY = bytes(number * 7 % 251 for number in range(100_000))

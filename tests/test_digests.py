@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gotdata.store import digests
+from gotdata import digests
 from gotdata.testing.source_contract import BODY
 
 PART = 64 << 20
