@@ -23,7 +23,7 @@ def test_lock_up_and_export_bring_the_table_and_describe_it(tmp_path: Path) -> N
         assert f"croissant:{URL}" in text
         (tmp_path / "gotdata.yml").write_text(text.replace(URL, portal.url))
         environ = {**os.environ, "GOTDATA_STORE": str(tmp_path / "store"), "HOME": str(tmp_path)}
-        for words in (["lock"], ["up", "--as", "copy"], "export titanic --to croissant --relative".split()):
+        for words in (["lock"], ["up", "--as", "copy"], ["export", "titanic", "--to", "croissant", "--relative"]):
             done = subprocess.run(
                 [str(Path(sys.executable).with_name("gotdata")), *words],
                 cwd=tmp_path,
