@@ -362,7 +362,9 @@ def test_a_folder_that_holds_itself_is_an_error(double: GDriveDouble) -> None:
 
 
 def test_files_of_one_name_are_told_apart_by_their_ids(double: GDriveDouble) -> None:
-    ids = [double.make("a.csv", body=name, revision=1) for name in (b"1", b"22")]
+    ids = [double.make("a.csv", body=b"1", revision=1)]
+    double.make("b.csv", body=b"55555", revision=1)
+    ids += [double.make("a.csv", body=b"22", revision=1)]
     double.make("A.csv", body=b"333", revision=1)
     folders = [double.make("d", kind=FOLDER), double.make("d", kind=FOLDER)]
     double.make("f", folders[0], body=b"4444")
@@ -372,6 +374,7 @@ def test_files_of_one_name_are_told_apart_by_their_ids(double: GDriveDouble) -> 
         f"a ({ids[0]}).csv": 1,
         f"a ({ids[1]}).csv": 2,
         "A.csv": 3,
+        "b.csv": 5,
         f"d ({folders[0]})/f": 4,
         f"d ({folders[1]})": 0,
     }

@@ -21,7 +21,8 @@ TASK = "42277910-0c18-11ec-ba76-138ac5bdb19f"
 _BACKEND = (
     b"Mapping collection to specified ID failed.\r\nGlobusError: v=1 c=ENDPOINT_ERROR\r\nGCS Manager Internal Error\r\n"
 )
-_MISSING = b"550-GlobusError: v=1 c=PATH_NOT_FOUND\r\n550-GridFTP-Errno: 2\r\n550 End.\r\n"
+_MISSING = b"550-GlobusError: v=1 c=INTERNAL_ERROR\r\n550-GridFTP-Errno: 2\r\n550 End.\r\n"
+"""A file that is not there, though it sounds like a fault."""
 
 
 @dataclass
