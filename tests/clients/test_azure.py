@@ -10,6 +10,8 @@ import pytest
 from gotdata.testing.azure_double import BlobStorage
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("azure", "azure-storage-blob")
+
 blobs = pytest.importorskip("azure.storage.blob", reason="pip install azure-storage-blob")
 exceptions = pytest.importorskip("azure.core.exceptions")
 

@@ -15,6 +15,8 @@ from gotdata.testing.ckan_double import Portal
 from gotdata.testing.source_contract import BODY
 from tests.e2e.ckan import python
 
+CLIENT = ("ckan", "ckanapi")
+
 SCRIPT = """
 import json, sys
 from ckanapi import RemoteCKAN

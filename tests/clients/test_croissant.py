@@ -14,6 +14,8 @@ from gotdata.export import export
 from gotdata.project import Project
 from gotdata.testing.landing_double import Portal
 
+CLIENT = ("croissant", "mlcroissant")
+
 mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # of rdflib

@@ -15,6 +15,8 @@ import pytest
 from gotdata.testing.dandi_double import DANDISET, Archive
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("dandi", "dandi")
+
 HOME = Path(__file__).parents[2] / ".venv" / "dandi"
 SCRIPT = """
 import hashlib, json, sys

@@ -15,6 +15,8 @@ from gotdata.export import export
 from gotdata.project import Project
 from gotdata.testing.landing_double import Portal
 
+CLIENT = ("datapackage", "frictionless")
+
 frictionless = pytest.importorskip("frictionless", reason="frictionless is not installed")
 FILES = {"cells.csv": b"name,count\nred,3\nblue,4\n", "deep/er/notes one.txt": b"hello"}
 

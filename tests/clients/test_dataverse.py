@@ -10,6 +10,8 @@ import pytest
 from gotdata.testing.dataverse_double import HEADER, Dataverse
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("dataverse", "pyDataverse")
+
 api = pytest.importorskip("pyDataverse.api", reason="pip install pyDataverse")
 auth = pytest.importorskip("pyDataverse.auth")
 # It warns of an argument that it gives to itself.

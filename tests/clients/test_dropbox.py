@@ -14,6 +14,8 @@ from requests.adapters import HTTPAdapter
 from gotdata.testing.dropbox_double import DropboxDouble
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("dropbox", "dropbox")
+
 
 class _Home(HTTPAdapter):
     def __init__(self, root: str) -> None:

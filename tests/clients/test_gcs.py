@@ -11,6 +11,8 @@ import pytest
 from gotdata.testing.gcs_double import CloudStorage
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("gcs", "google-cloud-storage")
+
 storage = pytest.importorskip("google.cloud.storage", reason="pip install google-cloud-storage")
 credentials = pytest.importorskip("google.auth.credentials")
 exceptions = pytest.importorskip("google.api_core.exceptions")

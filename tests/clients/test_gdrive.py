@@ -20,6 +20,8 @@ from requests.adapters import HTTPAdapter
 from gotdata.testing.gdrive_double import ROOT, GDriveDouble
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("gdrive", "google-api-python-client")
+
 HERE = {"supportsAllDrives": True, "includeItemsFromAllDrives": True}
 
 

@@ -16,6 +16,8 @@ from gotdata.testing.github_double import GitHub
 from gotdata.testing.source_contract import BODY
 from tests.e2e.servers import program
 
+CLIENT = ("github", "PyGithub")
+
 github = pytest.importorskip("github", reason="PyGithub is not installed")
 
 REPO = "lab/cells"

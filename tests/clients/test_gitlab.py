@@ -10,6 +10,8 @@ from gotdata.testing.git_objects import Repository, pointer
 from gotdata.testing.gitlab_double import GitLab
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("gitlab", "python-gitlab")
+
 gitlab = pytest.importorskip("gitlab", reason="python-gitlab is not installed")
 
 FILES = {"README.md": b"# Cells\n", "data/a b.bin": BODY, "data/deep/empty": b"", "big": pointer(BODY)}

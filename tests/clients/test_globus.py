@@ -13,6 +13,8 @@ from globus_sdk.transport import RetryConfig
 from gotdata.testing.globus_double import COLLECTION, LOCAL, TASK, GlobusDouble
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("globus", "globus-sdk")
+
 
 @pytest.fixture
 def double(tmp_path: Path) -> Iterator[GlobusDouble]:

@@ -11,6 +11,8 @@ import pytest
 from gotdata.testing.huggingface_double import Hub
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("huggingface", "huggingface_hub")
+
 hub_client = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 
 FILES = {"README.md": b"# Cells\n", "data/big.bin": BODY, "data/deep/small.csv": b"a,b\n1,2\n", "empty": b""}

@@ -11,6 +11,8 @@ import pytest
 from gotdata.testing.openneuro_double import DATASET, Archive
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("openneuro", "openneuro-py")
+
 HOME = Path(__file__).parents[2] / ".venv" / "openneuro"
 SCRIPT = """
 import sys

@@ -9,6 +9,8 @@ import pytest
 from gotdata.testing.osdf_double import NAMESPACE, Federation
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("osdf", "pelicanfs")
+
 pelicanfs = pytest.importorskip("pelicanfs.core", reason="pelicanfs is not installed")
 
 

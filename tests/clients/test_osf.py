@@ -17,6 +17,8 @@ from osfclient.models import session
 from gotdata.testing.osf_double import Osf
 from gotdata.testing.source_contract import BODY
 
+CLIENT = ("osf", "osfclient")
+
 
 @pytest.fixture
 def osf() -> Iterator[Osf]:

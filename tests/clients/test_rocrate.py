@@ -8,6 +8,8 @@ import pytest
 
 from gotdata.testing.landing_double import Portal
 
+CLIENT = ("rocrate", "rocrate")
+
 rocrate = pytest.importorskip("rocrate.rocrate", reason="rocrate is not installed")
 
 

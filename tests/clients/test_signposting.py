@@ -6,6 +6,8 @@ import pytest
 
 from gotdata.testing.landing_double import Format, Portal
 
+CLIENT = ("signposting", "signposting")
+
 signposting = pytest.importorskip("signposting", reason="signposting is not installed")
 PATHS = ("a b.csv", "deep/x", "ü,;<.bin")
 

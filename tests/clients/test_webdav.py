@@ -11,6 +11,8 @@ import pytest
 from gotdata.testing.source_contract import BODY
 from gotdata.testing.webdav_double import FOLDERS, TOKEN, Cloud
 
+CLIENT = ("webdav", "webdav4")
+
 webdav4 = pytest.importorskip("webdav4.client", reason="webdav4 is not installed")
 
 

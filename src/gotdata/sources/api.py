@@ -67,7 +67,7 @@ def naming(provider: str) -> Iterator[None]:
         yield
     except (SourceError, ResolveError, NotFound) as error:
         said = str(error)
-        if provider.lower() in said.lower():
+        if said.lower().startswith(provider.lower()):
             raise
         if isinstance(error, SourceUnavailable):
             raise SourceUnavailable(f"{provider}: {said}", error.retry_after) from error
@@ -126,17 +126,6 @@ def numbered(
                 yield entry
         if len(seen) == before:
             return
-
-
-@contextmanager
-def told(name: str) -> Iterator[None]:
-    """Puts the provider's name before the message of what a question to it raises."""
-    try:
-        yield
-    except SourceUnavailable as error:
-        raise SourceUnavailable(f"{name}: {error}", error.retry_after) from error
-    except (SourceError, NotFound) as error:
-        raise type(error)(f"{name}: {error}") from error
 
 
 def next_link(page: Page) -> str:

@@ -23,7 +23,7 @@ from gotdata.errors import (
 from gotdata.model import Checksum, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.sources import dropbox_api as api
-from gotdata.sources.api import Hosted, told, words
+from gotdata.sources.api import Hosted, naming, words
 from gotdata.sources.dropbox_place import LASTS_HOURS, Place, placed
 from gotdata.sources.http import settle
 from gotdata.sources.http_answer import Facts, Refusal
@@ -48,7 +48,7 @@ class Dropbox(Hosted):
         if place is None:
             raise ResolveError(_no_place(ref))
         try:
-            with told("Dropbox"):
+            with naming("Dropbox"):
                 pin = self._download(place, ctx) if place.file else None
                 return pin or self._by_api(place, ref.option("version"), ctx)
         except NotFound as error:
@@ -96,7 +96,7 @@ class Dropbox(Hosted):
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         said = pin.version
         if "folder" in said:
-            with told("Dropbox"):
+            with naming("Dropbox"):
                 yield from api.walk(_pinned(pin), ctx)
             return
         version = f"rev:{said['rev']}" if "rev" in said else said.get("version", "")

@@ -21,7 +21,7 @@ from gotdata.model import Checksum, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.sources import gdrive_api as api
 from gotdata.sources import gdrive_page
-from gotdata.sources.api import Hosted, below, told, words
+from gotdata.sources.api import Hosted, below, naming, words
 from gotdata.sources.gdrive_place import Place, placed
 from gotdata.sources.http import settle
 from gotdata.sources.http_answer import Facts, Refusal
@@ -52,7 +52,7 @@ class GDrive(Hosted):
         if version := ref.option("version"):
             raise ResolveError(f"{redact(place.text)}: Drive keeps no versions for good, and no {shown(version)}")
         try:
-            with told("Google Drive (gdrive)"):
+            with naming("Google Drive (gdrive)"):
                 if place.kind not in ("", "file", "folders"):
                     raise ResolveError(f"{redact(place.text)} {api.NO_BYTES}")
                 held = ctx.credentials.find(f"{place.api}/{place.id}") is not None
@@ -102,7 +102,7 @@ class GDrive(Hosted):
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         said = pin.version
         if "folder" in said:
-            with told("Google Drive (gdrive)"):
+            with naming("Google Drive (gdrive)"):
                 yield from api.walk(_pinned(pin), ctx)
             return
         checks = tuple(Checksum(name, said[name]) for name in _CHECKS if name in said)

@@ -24,7 +24,7 @@ from gotdata.model import Citation, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, shown
 from gotdata.sources import globus_api as api
 from gotdata.sources import globus_transfer
-from gotdata.sources.api import Hosted, told, words
+from gotdata.sources.api import Hosted, naming, words
 from gotdata.sources.globus_place import Place, address, placed
 from gotdata.sources.http_answer import media_type, version_of
 from gotdata.sources.http_page import HTML
@@ -48,7 +48,7 @@ class Globus(Hosted):
         if version := ref.option("version"):
             raise ResolveError(f"{redact(ref.url)}: Globus keeps no versions, and no {shown(version)}")
         try:
-            with told("Globus"):
+            with naming("Globus"):
                 if place := placed(ref.url):
                     return self._in_collection(place, ctx)
                 if url := address(ref.url):
@@ -97,7 +97,7 @@ class Globus(Hosted):
         if "folder" not in said:
             yield RemoteFile(said["name"], int(said["size"]), version=said["version"])
             return
-        with told("Globus"):
+        with naming("Globus"):
             for path, entry in api.walk(_pinned(pin), ctx):
                 yield api.file(entry, path, "")
 

@@ -17,7 +17,7 @@ from gotdata.errors import GotdataError, PolicyError, SourceError, UpstreamChang
 from gotdata.paths import shown
 from gotdata.report import Event
 from gotdata.sources import globus_api as api
-from gotdata.sources.api import rows, told, words
+from gotdata.sources.api import naming, rows, words
 from gotdata.sources.globus_place import Place, placed
 
 PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -67,7 +67,7 @@ def brought(place: Place, path: str, size: int, ctx: Context) -> io.RawIOBase:
     endpoint, folder = local(place, ctx)
     work = Path(tempfile.mkdtemp(prefix="gotdata-", dir=folder))
     try:
-        with told("Globus"):
+        with naming("Globus"):
             target = f"{endpoint.path.rstrip('/')}/{work.name}/data"
             _wait(place, _submit(place, path, endpoint, target, ctx), path, ctx)
         landed = _Landed(work / "data")

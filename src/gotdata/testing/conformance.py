@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import TypeVar
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -73,7 +72,7 @@ class Table:
     def _against(self, source: str, against: str) -> str:
         if against != DOUBLE:
             return against
-        named = ", ".join(f"{client} {version(client)}" for client in sorted(self.clients[source], key=str.lower))
+        named = ", ".join(sorted(self.clients[source], key=str.lower))
         return f"our double, which {named} reads too" if named else "our double"
 
     def broken(self, page: str) -> list[str]:
