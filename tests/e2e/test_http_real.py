@@ -49,6 +49,11 @@ class Folder:
     def one(self, path: str) -> Ref:
         return Ref(self.url + quote(path, safe="/"))
 
+    def fill(self, count: int) -> None:
+        (self.root / "many").mkdir()
+        for number in range(count):
+            (self.root / "many" / str(number)).write_bytes(b"1")
+
     def listed(self) -> dict[str, RemoteFile]:
         _, pin = follow(self.ref, self.ctx, SOURCE)
         return {file.path: file for file in SOURCE.files(pin, self.ctx)}
@@ -93,6 +98,8 @@ def own(www: Path, request: pytest.FixtureRequest) -> str:
 
 class TestNginx(SourceContract):
     source = SOURCE
+    against = "nginx"
+    lacks = ("deny", "limit", "cut")
     odd_names = NOT_HIDDEN
 
     @pytest.fixture
@@ -102,6 +109,8 @@ class TestNginx(SourceContract):
 
 class TestNginxByJson(SourceContract):
     source = SOURCE
+    against = "nginx, index in JSON"
+    lacks = ("deny", "limit", "cut")
     odd_names = NOT_HIDDEN
 
     @pytest.fixture
@@ -111,6 +120,8 @@ class TestNginxByJson(SourceContract):
 
 class TestApache(SourceContract):
     source = SOURCE
+    against = "Apache httpd"
+    lacks = ("deny", "limit", "cut")
 
     @pytest.fixture
     def place(self, www: Path, own: str, apache_server: Server) -> Folder:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.parse import unquote
 
@@ -10,7 +11,9 @@ from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.errors import AccessDenied, ResolveError, SourceError
 from gotdata.model import Ref, RemoteFile, Span
 from gotdata.sources.http import Http, ahead, canonical
-from gotdata.testing.server import Reply, Server
+from gotdata.testing.double import WALLS
+from gotdata.testing.hostile_contract import HostileContract, Liar
+from gotdata.testing.server import Reply, Request, Server
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context, follow
 
 SOURCE = Http()
@@ -35,6 +38,10 @@ class Served:
 
     def one(self, path: str) -> Ref:
         return Ref(self.server.at(f"data/{path}"))
+
+    def fill(self, count: int) -> None:
+        for number in range(count):
+            self.server.put(f"data/many/{number}", b"x")
 
     def deny(self) -> None:
         self.server.otherwise = lambda request: Reply(401, {"WWW-Authenticate": "Basic"}, b"")
@@ -80,12 +87,55 @@ class TestHttpByJson(SourceContract):
                 self.count = getattr(self, "count", 0) + 1
                 self.server.put(f"data/{path}", body, etag="", modified=f"Sun, 06 Nov 1994 08:49:{self.count:02} GMT")
 
-            def fill(self, count: int) -> None:
-                for number in range(count):
-                    self.server.put(f"data/many/{number}", b"x")
-
         with Server(index="json") as server:
             yield Dated(server)
+
+
+class Index:
+    """A folder's index in JSON that lies."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.ref = Ref(server.at("d/"))
+        self.ctx = context()
+        self.entries: list[dict[str, object]] = [entry("f")]
+        self.instead: Reply | None = None
+        server.put("d/f", BODY)
+        server.otherwise = self.answer
+
+    def answer(self, request: Request) -> Reply:
+        return self.instead or Reply(200, {"Content-Type": "application/json"}, json.dumps(self.entries).encode())
+
+    def lie(self, what: str) -> None:
+        match what:
+            case "loop":
+                self.entries.append({"name": "d", "type": "directory"})
+            case "sizes":
+                self.entries = [entry("f", len(BODY) + 1)]
+            case "names":
+                self.entries.append(entry("../../etc/passwd"))
+            case "twins":
+                self.entries.append(entry("f"))
+            case wall:
+                self.instead = WALLS[wall]
+
+    def asked(self) -> int:
+        return len(self.server.requests)
+
+
+def entry(name: str, size: int = len(BODY)) -> dict[str, object]:
+    return {"name": name, "type": "file", "size": size, "mtime": "Sun, 06 Nov 1994 08:49:37 GMT"}
+
+
+class TestLyingIndex(HostileContract):
+    source = SOURCE
+    told = "127.0.0.1"
+    lies = ("loop", "sizes", "names", "twins")
+
+    @pytest.fixture
+    def liar(self) -> Iterator[Liar]:
+        with Server(index="") as server:
+            yield Index(server)
 
 
 def test_sizes_that_an_index_tells_exactly_are_not_asked_for() -> None:

@@ -114,6 +114,17 @@ PROVIDERS: Mapping[str, Provider] = {
         check="https://api.figshare.com/v2/account",
         name=("email",),
     ),
+    "dryad": Provider(
+        "Dryad",
+        ("https://datadryad.org/",),
+        page="https://datadryad.org/account (API account: a token lasts ten hours)",
+    ),
+    "openneuro": Provider(
+        "OpenNeuro",
+        ("https://openneuro.org/",),
+        header=("Cookie", "accessToken={}"),
+        page="https://openneuro.org/keygen",
+    ),
     "dandi": Provider(
         "DANDI",
         ("https://api.dandiarchive.org/",),

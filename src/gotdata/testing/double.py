@@ -92,7 +92,7 @@ class Double:
             self.limit -= 1
             return self.too_many()
         if self.wall:
-            return _WALLS[self.wall]
+            return WALLS[self.wall]
         if self.denied and not self.allowed(request):
             return self.refusal(request)
         return self.answer(request, unquote(urlsplit(request.path).path, errors="surrogateescape"))
@@ -118,7 +118,7 @@ def ranged(request: Request, body: bytes, headers: Mapping[str, str], cut: int |
     return Reply(206 if match else 200, sent, body[start:stop] if cut is None else body[start:stop][:cut])
 
 
-_WALLS = {
+WALLS = {
     "html": Reply(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html><title>A portal</title></html>"),
     "login": Reply(200, {"Content-Type": "text/html; charset=utf-8"}, LOGIN),
     "challenge": Reply(202, {"x-amzn-waf-action": "challenge"}, b""),
