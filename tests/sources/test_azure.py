@@ -25,7 +25,7 @@ from gotdata.sources.azure import Azure
 from gotdata.sources.azure_place import parse
 from gotdata.sources.base import Powers
 from gotdata.testing.azure_double import BlobStorage
-from gotdata.testing.double import LOGIN
+from gotdata.testing.double import LOGIN, Switched
 from gotdata.testing.hostile_contract import WALLS, HostileContract
 from gotdata.testing.source_contract import BODY, SourceContract, context
 
@@ -39,26 +39,26 @@ def azure(*, versions: bool) -> Azure:
     return source
 
 
-class Place:
+class Place(Switched):
     """As ``source_contract.Place`` and ``hostile_contract.Liar``: a prefix, with a neighbour that must not be seen."""
 
     def __init__(self, storage: BlobStorage) -> None:
-        self.storage = storage
+        super().__init__(storage)
         self.ctx = context()
         storage.put("data-neighbour/x", b"not this")
         self.ref = self.at("data/")
 
     def at(self, key: str, **options: str) -> Ref:
-        return Ref(f"azure:{self.storage.home}/{quote(key)}", tuple(sorted(options.items())))
+        return Ref(f"azure:{self.double.home}/{quote(key)}", tuple(sorted(options.items())))
 
     def put(self, path: str, body: bytes) -> None:
-        self.storage.put(f"data/{path}", body)
+        self.double.put(f"data/{path}", body)
 
     def remove(self, path: str) -> None:
-        self.storage.remove(f"data/{path}")
+        self.double.remove(f"data/{path}")
 
     def folder(self, path: str) -> None:
-        self.storage.put(f"data/{path}", b"", marker=True)
+        self.double.put(f"data/{path}", b"", marker=True)
 
     def one(self, path: str) -> Ref:
         return self.at(f"data/{path}")
@@ -67,18 +67,9 @@ class Place:
         for number in range(count):
             self.put(f"many/{number}", b"1")
 
-    def deny(self) -> None:
-        self.storage.denied = True
-
-    def limit(self, times: int) -> None:
-        self.storage.limit = times
-
     def lie(self, what: str) -> None:
         self.put("f", BODY[:1000])
-        self.storage.wall, self.storage.hostile = (what, "") if what in WALLS else ("", what)
-
-    def asked(self) -> int:
-        return len(self.storage.server.requests)
+        self.double.wall, self.double.hostile = (what, "") if what in WALLS else ("", what)
 
 
 @pytest.fixture
@@ -236,8 +227,8 @@ def test_who_may_read_blobs_but_no_versions_is_bound_to_etags(storage: BlobStora
 
 def test_a_version_asked_of_an_account_that_keeps_none_is_refused(place: Place) -> None:
     """Azurite answers so: it does not know the parameter."""
-    server = place.storage.server
-    path = f"{place.storage.account}/{place.storage.container}/f"
+    server = place.double.server
+    path = f"{place.double.account}/{place.double.container}/f"
     server.put(path, b"newest", headers={"x-ms-blob-type": "BlockBlob"})
     with pytest.raises(ResolveError, match="has no versions"):
         SOURCE.resolve(place.at("f", version="2020-01-01T00:00:00.0000000Z"), place.ctx)
@@ -327,7 +318,7 @@ def test_names_that_xml_cannot_hold_come_through(storage: BlobStorage, place: Pl
 
 def test_a_listing_with_entities_is_refused(place: Place) -> None:
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><EnumerationResults><Blobs/></EnumerationResults>'
-    place.storage.server.put(f"{place.storage.account}/{place.storage.container}", bomb, kind="application/xml")
+    place.double.server.put(f"{place.double.account}/{place.double.container}", bomb, kind="application/xml")
     with pytest.raises(SourceError, match="no listing"):
         SOURCE.resolve(place.ref, place.ctx)
 
@@ -416,8 +407,8 @@ def test_older_versions_snapshots_and_what_was_deleted_are_not_listed(place: Pla
     blobs += blob("now", "<Snapshot>2026-01-01T00:00:00.0000000Z</Snapshot>")
     blobs += blob("gone", "<Deleted>true</Deleted>")
     text = f"<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker /></EnumerationResults>"
-    address = f"{place.storage.account}/{place.storage.container}"
-    place.storage.server.put(address, text.encode(), kind="application/xml")
+    address = f"{place.double.account}/{place.double.container}"
+    place.double.server.put(address, text.encode(), kind="application/xml")
     pin = Pin("azure", place.ref, "", {"listing": "etags"})
     assert [file.path for file in SOURCE.files(pin, place.ctx)] == ["now"]
 
@@ -431,7 +422,7 @@ def test_a_login_in_the_place_of_a_blob_is_told(storage: BlobStorage, place: Pla
 def test_an_entry_from_elsewhere_is_refused(place: Place) -> None:
     text = "<EnumerationResults><Blobs><Blob><Name>elsewhere/x</Name><Properties><Content-Length>1</Content-Length>"
     text += "</Properties></Blob></Blobs></EnumerationResults>"
-    address = f"{place.storage.account}/{place.storage.container}"
-    place.storage.server.put(address, text.encode(), kind="application/xml")
+    address = f"{place.double.account}/{place.double.container}"
+    place.double.server.put(address, text.encode(), kind="application/xml")
     with pytest.raises(SourceError, match="holds 'elsewhere/x'"):
         list(SOURCE.files(Pin("azure", place.ref, "", {"listing": "etags"}), place.ctx))

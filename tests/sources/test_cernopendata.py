@@ -11,52 +11,38 @@ from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.sources import cernopendata, landing
 from gotdata.sources.cernopendata import CernOpenData
 from gotdata.testing.cernopendata_double import EOS, Portal
-from gotdata.testing.hostile_contract import WALLS, HostileContract
+from gotdata.testing.double import Switched
+from gotdata.testing.hostile_contract import HostileContract
 from gotdata.testing.source_contract import BODY, SourceContract, context
 
 SOURCE = CernOpenData()
 
 
-class Record:
+class Record(Switched):
     def __init__(self, portal: Portal) -> None:
-        self.portal = portal
+        super().__init__(portal)
         self.number = portal.create()
         self.ref = Ref(f"cernopendata:{portal.page_of(self.number)}")
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        self.portal.put(self.number, path, body)
+        self.double.put(self.number, path, body)
 
     def remove(self, path: str) -> None:
-        self.portal.remove(self.number, path)
+        self.double.remove(self.number, path)
 
     def folder(self, path: str) -> None:
         raise NotImplementedError
 
     def one(self, path: str) -> Ref:
-        return Ref(f"cernopendata:{self.portal.page_of(self.number, path.rpartition('/')[2])}")
+        return Ref(f"cernopendata:{self.double.page_of(self.number, path.rpartition('/')[2])}")
 
     def fill(self, count: int) -> None:
         for number in range(count):
             self.put(f"many-{number}", b"")
 
-    def deny(self) -> None:
-        self.portal.denied = True
-
-    def limit(self, times: int) -> None:
-        self.portal.limit = times
-
     def cut(self, path: str, after: int) -> None:
-        self.portal.cut_file(path, after)
-
-    def lie(self, what: str) -> None:
-        if what in WALLS:
-            self.portal.wall = what
-        else:
-            self.portal.hostile = what
-
-    def asked(self) -> int:
-        return len(self.portal.server.requests)
+        self.double.cut_file(path, after)
 
 
 class TestCernOpenData(SourceContract):
@@ -139,13 +125,13 @@ def test_the_landing_page_of_a_doi_is_not_taken_for_invenio() -> None:
 
 def test_files_of_indices_are_listed_too(record: Record) -> None:
     record.put("own.txt", b"1")
-    record.portal.put(record.number, "0000/a.root", b"22", indexed=True)
+    record.double.put(record.number, "0000/a.root", b"22", indexed=True)
     assert {path: file.size for path, file in listed(record).items()} == {"own.txt": 1, "a.root": 2}
 
 
 def test_a_file_of_the_record_and_of_an_index_is_one(record: Record) -> None:
-    record.portal.put(record.number, "0000/a.root", b"22", indexed=True)
-    record.portal.twice = True
+    record.double.put(record.number, "0000/a.root", b"22", indexed=True)
+    record.double.twice = True
     assert list(listed(record)) == ["a.root"]
 
 
@@ -160,11 +146,11 @@ def test_files_of_one_name_keep_the_folders_that_tell_them_apart(record: Record)
 def test_files_are_read_at_the_web_address_of_their_path_in_eos(record: Record) -> None:
     record.put("a b.root", BODY)
     [file] = listed(record).values()
-    assert file.at == f"{record.portal.root}{EOS}/a%20b.root"
+    assert file.at == f"{record.double.root}{EOS}/a%20b.root"
 
 
 def test_adler32_without_its_leading_zeros_is_completed(record: Record) -> None:
-    record.portal.short = True
+    record.double.short = True
     record.put("a", b"")
     record.put("b", b"ab")
     found = listed(record)
@@ -175,7 +161,7 @@ def test_adler32_without_its_leading_zeros_is_completed(record: Record) -> None:
 def test_without_a_digest_only_the_size_is_compared(record: Record) -> None:
     record.put("a", BODY)
     [file] = listed(record).values()
-    record.portal.digests = False
+    record.double.digests = False
     pin = resolved(record)
     record.put("a", BODY[::-1])
     with SOURCE.read(pin, file, Span(0, 10), context()) as stream:
@@ -185,7 +171,7 @@ def test_without_a_digest_only_the_size_is_compared(record: Record) -> None:
 def test_a_page_about_an_error_with_status_200_is_no_file(record: Record) -> None:
     record.put("a", BODY)
     [file] = listed(record).values()
-    record.portal.broken = True
+    record.double.broken = True
     with pytest.raises(UpstreamChanged, match="page about an error"):
         read(record, file)
 
@@ -200,21 +186,21 @@ def test_a_record_that_lists_other_files_now_is_not_what_was_pinned(record: Reco
 
 def test_the_citation_and_the_namespace_are_the_dois(record: Record) -> None:
     record.put("a", b"1")
-    doi = record.portal.doi.lower()
+    doi = record.double.doi.lower()
     pin = resolved(record)
     assert pin.citation == Citation("Cells, collided", ("CMS Collaboration",), doi, "CC0-1.0")
     assert pin.namespace == f"doi:{doi}"
-    record.portal.doi = ""
-    assert resolved(record).namespace == record.portal.page_of(record.number)
+    record.double.doi = ""
+    assert resolved(record).namespace == record.double.page_of(record.number)
 
 
 def test_a_name_that_two_files_have_is_asked_about(record: Record) -> None:
     record.put("x/a.root", b"1")
     record.put("y/a.root", b"2")
-    url = record.portal.page_of(record.number, "a.root")
+    url = record.double.page_of(record.number, "a.root")
     with pytest.raises(ResolveError, match=r"has 2 files called a\.root"):
         SOURCE.resolve(Ref(f"cernopendata:{url}"), context())
-    url = record.portal.page_of(record.number, "y/a.root")
+    url = record.double.page_of(record.number, "y/a.root")
     pin = SOURCE.resolve(Ref(f"cernopendata:{url}"), context())
     assert [file.size for file in SOURCE.files(pin, context())] == [1]
 

@@ -22,6 +22,7 @@ from gotdata.report import Event
 from gotdata.sources import landing
 from gotdata.sources.ckan import Ckan
 from gotdata.testing.ckan_double import Portal
+from gotdata.testing.double import Switched
 from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
 from gotdata.testing.invenio_double import Repository
 from gotdata.testing.server import Server
@@ -31,21 +32,21 @@ SOURCE = Ckan()
 NAME = "air-quality"
 
 
-class Dataset:
+class Dataset(Switched):
     """One dataset of a portal, its uploads by their names."""
 
     def __init__(self, portal: Portal) -> None:
-        self.portal = portal
+        super().__init__(portal)
         portal.publish(NAME)
         self.ids: dict[str, str] = {}
         self.ref = Ref(f"ckan:{portal.base}/dataset/{NAME}")
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        self.ids[path] = self.portal.upload(NAME, path, body)
+        self.ids[path] = self.double.upload(NAME, path, body)
 
     def remove(self, path: str) -> None:
-        self.portal.withdraw(NAME, self.ids[path])
+        self.double.withdraw(NAME, self.ids[path])
 
     def folder(self, path: str) -> None:
         raise NotImplementedError
@@ -53,17 +54,11 @@ class Dataset:
     def one(self, path: str) -> Ref:
         return Ref(f"{self.ref.url}/resource/{self.ids.get(path, quote('no-such-id'))}")
 
-    def deny(self) -> None:
-        self.portal.denied = True
-
-    def limit(self, times: int) -> None:
-        self.portal.limit = times
-
     def cut(self, path: str, after: int) -> None:
-        if self.portal.stored:
-            self.portal.store.change(self.portal.download(NAME, self.ids[path]).removeprefix("/"), cut=after, cuts=1)
+        if self.double.stored:
+            self.double.store.change(self.double.download(NAME, self.ids[path]).removeprefix("/"), cut=after, cuts=1)
         else:
-            self.portal.cut(self.portal.download(NAME, self.ids[path]), after)
+            self.double.cut(self.double.download(NAME, self.ids[path]), after)
 
     def fill(self, count: int) -> None:
         for number in range(count):
@@ -71,13 +66,10 @@ class Dataset:
 
     def lie(self, what: str) -> None:
         if what in WALLS:
-            self.portal.wall = what
+            self.double.wall = what
         else:
-            self.portal.hostile = what
+            self.double.hostile = what
             self.put("f", BODY)
-
-    def asked(self) -> int:
-        return len(self.portal.server.requests)
 
 
 class TestCkan(SourceContract):

@@ -15,8 +15,8 @@ from gotdata.report import Event
 from gotdata.sources import landing
 from gotdata.sources.dandi import Dandi
 from gotdata.testing.dandi_double import DANDISET, Archive
-from gotdata.testing.double import reply
-from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
+from gotdata.testing.double import Switched, reply
+from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.server import Server
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
 
@@ -25,20 +25,20 @@ API = "https://api.dandiarchive.org/api"
 PAGE = f"dandi:{API}/dandisets/000027/"
 
 
-class Draft:
+class Draft(Switched):
     """The draft of a dandiset."""
 
     def __init__(self, archive: Archive) -> None:
-        self.archive = archive
+        super().__init__(archive)
         self.ref = Ref(f"dandi:{archive.api}/dandisets/{DANDISET}/versions/draft/")
         self.ctx = context()
         self.ids: dict[str, str] = {}
 
     def put(self, path: str, body: bytes) -> None:
-        self.ids[path] = self.archive.put(path, body)
+        self.ids[path] = self.double.put(path, body)
 
     def remove(self, path: str) -> None:
-        self.archive.remove(path)
+        self.double.remove(path)
 
     def folder(self, path: str) -> None:
         raise NotImplementedError
@@ -47,25 +47,10 @@ class Draft:
         return Ref(f"{self.ref.url}?location={quote(path)}")
 
     def fill(self, count: int) -> None:
-        self.archive.fill(count)
-
-    def deny(self) -> None:
-        self.archive.denied = True
-
-    def limit(self, times: int) -> None:
-        self.archive.limit = times
+        self.double.fill(count)
 
     def cut(self, path: str, after: int) -> None:
-        self.archive.cut(self.archive.key(self.ids[path]), after)
-
-    def lie(self, what: str) -> None:
-        if what in WALLS:
-            self.archive.wall = what
-        else:
-            self.archive.hostile = what
-
-    def asked(self) -> int:
-        return len(self.archive.server.requests)
+        self.double.cut(self.double.key(self.ids[path]), after)
 
 
 class TestDandi(SourceContract):

@@ -14,63 +14,49 @@ from gotdata.report import Event
 from gotdata.sources import dataverse, dataverse_files
 from gotdata.sources.dataverse import Dataverse as Source
 from gotdata.testing.dataverse_double import HEADER, Dataverse, Stored
-from gotdata.testing.hostile_contract import WALLS, HostileContract
+from gotdata.testing.double import Switched
+from gotdata.testing.hostile_contract import HostileContract
 from gotdata.testing.source_contract import BODY, SourceContract, context, follow
 
 SOURCE = Source()
 
 
-class Dataset:
+class Dataset(Switched):
     """One dataset, of which every change publishes a version."""
 
     def __init__(self, server: Dataverse) -> None:
-        self.server = server
+        super().__init__(server)
         self.pid = server.create()
         self.ref = Ref(server.page_of(self.pid))
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        new = self.server.file(path, body)
-        self.server.publish(self.pid, *(file for file in self.files() if _path(file) != path), new)
+        new = self.double.file(path, body)
+        self.double.publish(self.pid, *(file for file in self.files() if _path(file) != path), new)
 
     def remove(self, path: str) -> None:
-        self.server.publish(self.pid, *(file for file in self.files() if _path(file) != path))
+        self.double.publish(self.pid, *(file for file in self.files() if _path(file) != path))
 
     def folder(self, path: str) -> None:
         raise NotImplementedError
 
     def one(self, path: str) -> Ref:
         found = [file.id for file in self.files() if _path(file) == path]
-        return Ref(f"{self.server.root}/file.xhtml?fileId={(found or [999])[0]}&version={self.latest}")
+        return Ref(f"{self.double.root}/file.xhtml?fileId={(found or [999])[0]}&version={self.latest}")
 
     def files(self) -> tuple[Stored, ...]:
-        return self.server.latest(self.pid)
+        return self.double.latest(self.pid)
 
     @property
     def latest(self) -> str:
         return SOURCE.resolve(self.ref, self.ctx).version["version"]
 
     def fill(self, count: int) -> None:
-        self.server.page = 1000
-        self.server.publish(self.pid, *(self.server.file(f"many/{number}", b"") for number in range(count)))
-
-    def deny(self) -> None:
-        self.server.denied = True
-
-    def limit(self, times: int) -> None:
-        self.server.limit = times
+        self.double.page = 1000
+        self.double.publish(self.pid, *(self.double.file(f"many/{number}", b"") for number in range(count)))
 
     def cut(self, path: str, after: int) -> None:
-        self.server.cut_file(next(file for file in self.files() if _path(file) == path), after)
-
-    def lie(self, what: str) -> None:
-        if what in WALLS:
-            self.server.wall = what
-        else:
-            self.server.hostile = what
-
-    def asked(self) -> int:
-        return len(self.server.server.requests)
+        self.double.cut_file(next(file for file in self.files() if _path(file) == path), after)
 
 
 def _path(file: Stored) -> str:

@@ -26,6 +26,7 @@ from gotdata.sources import dropbox, landing
 from gotdata.sources.dropbox import Dropbox
 from gotdata.sources.dropbox_place import Place as Meant
 from gotdata.sources.dropbox_place import placed
+from gotdata.testing.double import Switched
 from gotdata.testing.dropbox_double import DropboxDouble
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
@@ -40,11 +41,11 @@ def holder(double: DropboxDouble, **values: object) -> Context:
     return context(Credentials([Credential(f"{double.root}/2/", "cred:mine", header)]), **values)
 
 
-class Shared:
+class Shared(Switched):
     """A shared folder, seen by somebody with an account."""
 
     def __init__(self, double: DropboxDouble) -> None:
-        self.double = double
+        super().__init__(double)
         double.folder("/data")
         self.ref = Ref(f"dropbox:{double.share('/data')}")
         self.ctx = holder(double)
@@ -68,20 +69,8 @@ class Shared:
     def deny(self) -> None:
         self.ctx = context()
 
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.breaks[f"/data/{path}"] = after
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.double.wall = what
-        else:
-            self.double.hostile = what
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 class Own(Shared):

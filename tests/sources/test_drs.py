@@ -11,18 +11,19 @@ from gotdata.errors import AuthRequired, IntegrityError, ResolveError, SourceErr
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources import drs, drs_access
 from gotdata.sources.drs import Drs as Source
+from gotdata.testing.double import Switched
 from gotdata.testing.drs_double import API, Drs
-from gotdata.testing.hostile_contract import WALLS, HostileContract
+from gotdata.testing.hostile_contract import HostileContract
 from gotdata.testing.source_contract import BODY, SourceContract, context, follow
 
 SOURCE = Source()
 
 
-class Bundle:
+class Bundle(Switched):
     """Bundles for folders. As an id means one content for ever, every change makes objects of new ids."""
 
     def __init__(self, server: Drs) -> None:
-        self.server = server
+        super().__init__(server)
         self.ctx = context()
         self.blobs: dict[str, str] = {}
         self.folders: set[str] = set()
@@ -30,14 +31,14 @@ class Bundle:
 
     @property
     def ref(self) -> Ref:
-        return Ref(f"drs:{self.server.url_of(self.bundled())}")
+        return Ref(f"drs:{self.double.url_of(self.bundled())}")
 
     def new(self) -> str:
         self.made += 1
         return f"blob/{self.made}"
 
     def put(self, path: str, body: bytes) -> None:
-        self.blobs[path] = self.server.put(self.new(), body, path.rpartition("/")[2])
+        self.blobs[path] = self.double.put(self.new(), body, path.rpartition("/")[2])
 
     def remove(self, path: str) -> None:
         del self.blobs[path]
@@ -46,29 +47,14 @@ class Bundle:
         self.folders.add(path)
 
     def one(self, path: str) -> Ref:
-        return Ref(f"drs:{self.server.url_of(self.blobs.get(path, 'none'))}")
+        return Ref(f"drs:{self.double.url_of(self.blobs.get(path, 'none'))}")
 
     def fill(self, count: int) -> None:
         for number in range(count):
             self.put(f"many/{number}", b"")
 
-    def deny(self) -> None:
-        self.server.denied = True
-
-    def limit(self, times: int) -> None:
-        self.server.limit = times
-
     def cut(self, path: str, after: int) -> None:
-        self.server.cut_object(self.blobs[path], after)
-
-    def lie(self, what: str) -> None:
-        if what in WALLS:
-            self.server.wall = what
-        else:
-            self.server.hostile = what
-
-    def asked(self) -> int:
-        return len(self.server.server.requests)
+        self.double.cut_object(self.blobs[path], after)
 
     def bundled(self, above: str = "") -> str:
         """The id of a bundle of what is there; the same for the same."""
@@ -79,7 +65,7 @@ class Bundle:
                 if name not in contents:
                     whole = slash or path in self.folders
                     contents[name] = self.bundled(f"{above}{name}/") if whole else self.blobs[path]
-        return self.server.bundle(f"bundle/{above}{hash(tuple(contents.items())):x}", contents)
+        return self.double.bundle(f"bundle/{above}{hash(tuple(contents.items())):x}", contents)
 
 
 class TestDrs(SourceContract):

@@ -13,19 +13,20 @@ from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.sources import landing
 from gotdata.sources.dryad import Dryad
 from gotdata.sources.http_answer import Refusal
+from gotdata.testing.double import Switched
 from gotdata.testing.dryad_double import Dryad as Double
-from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
+from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
 
 SOURCE = Dryad()
 DOI = "10.5061/dryad.7rh4625"
 
 
-class Dataset:
+class Dataset(Switched):
     """The files of one dataset. It appears when its first file does."""
 
     def __init__(self, double: Double) -> None:
-        self.double = double
+        super().__init__(double)
         self.ref = Ref(f"dryad:{double.root}/dataset/doi:{DOI}")
         self.ctx = context()
 
@@ -48,20 +49,8 @@ class Dataset:
     def fill(self, count: int) -> None:
         self.double.put(DOI, {f"many-{number}": b"x" for number in range(count)})
 
-    def deny(self) -> None:
-        self.double.denied = True
-
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.cut(self.double.find(DOI, path), after)
-
-    def lie(self, what: str) -> None:
-        self.double.wall, self.double.hostile = (what, "") if what in WALLS else ("", what)
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 class TestDryad(SourceContract):

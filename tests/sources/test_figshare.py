@@ -15,8 +15,9 @@ from gotdata.sources.figshare import Figshare
 from gotdata.sources.figshare_place import Place as Named
 from gotdata.sources.figshare_place import place
 from gotdata.sources.http_answer import Refusal
+from gotdata.testing.double import Switched
 from gotdata.testing.figshare_double import Figshare as Double
-from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
+from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
 
 SOURCE = Figshare()
@@ -24,11 +25,11 @@ API = "https://api.figshare.com/v2"
 UUID = "e2c59841-4653-45de-a75e-4994b2766a2f"
 
 
-class Article:
+class Article(Switched):
     """The files of one article. It appears when its first file does."""
 
     def __init__(self, double: Double) -> None:
-        self.double = double
+        super().__init__(double)
         self.id = double.article()
         self.ref = Ref(f"figshare:{double.root}/v2/articles/{self.id}")
         self.ctx = context()
@@ -52,20 +53,8 @@ class Article:
     def fill(self, count: int) -> None:
         self.double.put(self.id, {f"many/{number}": b"x" for number in range(count)})
 
-    def deny(self) -> None:
-        self.double.denied = True
-
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.cut(self.double.find(self.id, path), after)
-
-    def lie(self, what: str) -> None:
-        self.double.wall, self.double.hostile = (what, "") if what in WALLS else ("", what)
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 class TestFigshare(SourceContract):

@@ -13,6 +13,7 @@ from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources.base import Powers
 from gotdata.sources.gcs import Gcs
 from gotdata.sources.gcs_bucket import Bucket, parse
+from gotdata.testing.double import Switched
 from gotdata.testing.gcs_double import CloudStorage
 from gotdata.testing.hostile_contract import WALLS, HostileContract
 from gotdata.testing.source_contract import BODY, SourceContract, context
@@ -27,26 +28,26 @@ def gcs(*, versions: bool) -> Gcs:
     return source
 
 
-class Place:
+class Place(Switched):
     """As ``source_contract.Place`` and ``hostile_contract.Liar``: a prefix, with a neighbour that must not be seen."""
 
     def __init__(self, cloud: CloudStorage) -> None:
-        self.cloud = cloud
+        super().__init__(cloud)
         self.ctx = context()
         cloud.put("data-neighbour/x", b"not this")
         self.ref = self.at("data/")
 
     def at(self, key: str, **options: str) -> Ref:
-        return Ref(Bucket(self.cloud.bucket, self.cloud.root).ref(key).url, tuple(sorted(options.items())))
+        return Ref(Bucket(self.double.bucket, self.double.root).ref(key).url, tuple(sorted(options.items())))
 
     def put(self, path: str, body: bytes) -> None:
-        self.cloud.put(f"data/{path}", body)
+        self.double.put(f"data/{path}", body)
 
     def remove(self, path: str) -> None:
-        self.cloud.remove(f"data/{path}")
+        self.double.remove(f"data/{path}")
 
     def folder(self, path: str) -> None:
-        self.cloud.put(f"data/{path}/", b"")
+        self.double.put(f"data/{path}/", b"")
 
     def one(self, path: str) -> Ref:
         return self.at(f"data/{path}")
@@ -55,18 +56,9 @@ class Place:
         for number in range(count):
             self.put(f"many/{number}", b"1")
 
-    def deny(self) -> None:
-        self.cloud.denied = True
-
-    def limit(self, times: int) -> None:
-        self.cloud.limit = times
-
     def lie(self, what: str) -> None:
         self.put("f", BODY[:1000])
-        self.cloud.wall, self.cloud.hostile = (what, "") if what in WALLS else ("", what)
-
-    def asked(self) -> int:
-        return len(self.cloud.server.requests)
+        self.double.wall, self.double.hostile = (what, "") if what in WALLS else ("", what)
 
 
 @pytest.fixture
@@ -296,10 +288,10 @@ def test_a_token_opens_what_is_private_and_makes_its_realm(cloud: CloudStorage, 
 def test_a_name_in_a_forged_lock_leads_to_no_other_bucket(place: Place) -> None:
     pin = Pin("gcs", place.ref, "", {"listing": "generations"})
     asked = parse(pin.ref)[0].question("data/" + "../../../other/o/x", alt="media")
-    assert asked.startswith(f"{place.cloud.root}/storage/v1/b/lab/o/data%2F..%2F")
+    assert asked.startswith(f"{place.double.root}/storage/v1/b/lab/o/data%2F..%2F")
     with pytest.raises((NotFound, SourceError)):
         read(place, pin, RemoteFile("../../../other/o/x", 3, version="id:5"))
-    assert all(request.path.startswith("/storage/v1/b/lab/o/data%2F") for request in place.cloud.server.requests)
+    assert all(request.path.startswith("/storage/v1/b/lab/o/data%2F") for request in place.double.server.requests)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +308,6 @@ def test_a_name_in_a_forged_lock_leads_to_no_other_bucket(place: Place) -> None:
     ],
 )
 def test_a_listing_that_cannot_be_is_refused(place: Place, body: bytes, words: str) -> None:
-    place.cloud.server.put("storage/v1/b/lab/o", body, kind="application/json")
+    place.double.server.put("storage/v1/b/lab/o", body, kind="application/json")
     with pytest.raises(SourceError, match=words):
         list(SOURCE.files(Pin("gcs", place.ref, "", {"listing": "generations"}), place.ctx))

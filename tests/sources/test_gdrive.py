@@ -22,6 +22,7 @@ from gotdata.sources import gdrive, landing
 from gotdata.sources.gdrive import GDrive
 from gotdata.sources.gdrive_place import Place as Meant
 from gotdata.sources.gdrive_place import placed
+from gotdata.testing.double import Switched
 from gotdata.testing.gdrive_double import DOCUMENT, FOLDER, ROOT, SHORTCUT, GDriveDouble
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
@@ -36,11 +37,11 @@ def holder(double: GDriveDouble, key: bool = False) -> Context:
     return context(Credentials([Credential(f"{double.root}/drive/v3/", "cred:mine", (header,))]))
 
 
-class Shared:
+class Shared(Switched):
     """A shared folder, seen by somebody with a token."""
 
     def __init__(self, double: GDriveDouble) -> None:
-        self.double = double
+        super().__init__(double)
         self.ref = Ref(f"gdrive:{double.root}/drive/folders/{ROOT}?usp=sharing")
         self.ctx = holder(double)
 
@@ -64,20 +65,8 @@ class Shared:
     def deny(self) -> None:
         self.double.refused = "insufficientFilePermissions"
 
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.breaks[self.double.id(path)] = after
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.double.wall = what
-        else:
-            self.double.hostile = what
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 @pytest.fixture

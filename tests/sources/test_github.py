@@ -12,6 +12,7 @@ from gotdata.report import Event
 from gotdata.sources import github_place
 from gotdata.sources.github import GitHub
 from gotdata.sources.http_answer import Refusal
+from gotdata.testing.double import Switched
 from gotdata.testing.git_objects import EXECUTABLE, LINK, MODULE, Blob, pointer
 from gotdata.testing.github_double import GitHub as Double
 from gotdata.testing.hostile_contract import HostileContract, Liar
@@ -23,11 +24,12 @@ GIST = "0123456789abcdef0123456789abcdef"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Branch:
+class Branch(Switched):
     """The newest commit of a repository."""
 
     def __init__(self, double: Double) -> None:
-        self.double, self.repo = double, double.repo(REPO)
+        super().__init__(double)
+        self.repo = double.repo(REPO)
         self.repo.commit({})
         self.ref = Ref(f"github:{double.root}/{REPO}")
         self.ctx = context()
@@ -48,23 +50,8 @@ class Branch:
     def fill(self, count: int) -> None:
         self.repo.commit({f"many/{number}": b"" for number in range(count)})
 
-    def deny(self) -> None:
-        self.double.denied = True
-
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.breaks.append(after)
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.double.wall = what
-        else:
-            self.double.hostile = what
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.errors import AuthRequired, IntegrityError, ResolveError, SourceError
 from gotdata.model import Checksum, Citation, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources.gitlab import GitLab
+from gotdata.testing.double import Switched
 from gotdata.testing.git_objects import EXECUTABLE, LINK, MODULE, Blob, Repository, pointer
 from gotdata.testing.gitlab_double import GitLab as Double
 from gotdata.testing.hostile_contract import HostileContract, Liar
@@ -19,11 +20,12 @@ PROJECT = "lab/imaging/cells"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Branch:
+class Branch(Switched):
     """The newest commit of a project."""
 
     def __init__(self, double: Double) -> None:
-        self.double, self.repo = double, double.projects.setdefault(PROJECT, Repository())
+        super().__init__(double)
+        self.repo = double.projects.setdefault(PROJECT, Repository())
         self.repo.commit({})
         self.ref = Ref(f"gitlab:{double.root}/{PROJECT}")
         self.ctx = context()
@@ -44,23 +46,8 @@ class Branch:
     def fill(self, count: int) -> None:
         self.repo.commit({f"many/{number}": b"" for number in range(count)})
 
-    def deny(self) -> None:
-        self.double.denied = True
-
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.breaks.append(after)
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.double.wall = what
-        else:
-            self.double.hostile = what
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 class InLfs(Branch):

@@ -28,6 +28,7 @@ from gotdata.sources import globus, landing
 from gotdata.sources.globus import Globus
 from gotdata.sources.globus_place import Place as Meant
 from gotdata.sources.globus_place import address, placed
+from gotdata.testing.double import Switched
 from gotdata.testing.globus_double import COLLECTION, LOCAL, TASK, GlobusDouble
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
@@ -44,11 +45,11 @@ def holder(double: GlobusDouble, https: bool = False, **values: object) -> Conte
     return context(Credentials(held), **values)
 
 
-class Collection:
+class Collection(Switched):
     """A folder of a public collection."""
 
     def __init__(self, double: GlobusDouble) -> None:
-        self.double = double
+        super().__init__(double)
         double.folder("/data")
         self.ref = ref(double, "/data/")
         self.ctx = holder(double)
@@ -73,20 +74,8 @@ class Collection:
     def deny(self) -> None:
         self.ctx = context()
 
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.breaks[f"/data/{path}"] = after
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.double.wall = what
-        else:
-            self.double.hostile = what
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 def ref(double: GlobusDouble, path: str) -> Ref:

@@ -10,6 +10,7 @@ from gotdata.errors import AccessDenied, AuthRequired, IntegrityError, ResolveEr
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.sources.http_answer import Refusal
 from gotdata.sources.huggingface import HuggingFace
+from gotdata.testing.double import Switched
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.huggingface_double import Hub
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
@@ -19,20 +20,21 @@ REPO = "datasets/lab/cells"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Dataset:
+class Dataset(Switched):
     """The newest commit of a dataset."""
 
     def __init__(self, hub: Hub, repo: str = REPO) -> None:
-        self.hub, self.repo = hub, repo
+        super().__init__(hub)
+        self.repo = repo
         hub.commit(repo, {})
         self.ref = Ref(f"huggingface:{hub.root}/{repo}")
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        self.hub.commit(self.repo, {**self.hub.files(self.repo), path: body})
+        self.double.commit(self.repo, {**self.double.files(self.repo), path: body})
 
     def remove(self, path: str) -> None:
-        self.hub.commit(self.repo, {at: body for at, body in self.hub.files(self.repo).items() if at != path})
+        self.double.commit(self.repo, {at: body for at, body in self.double.files(self.repo).items() if at != path})
 
     def folder(self, path: str) -> None:
         raise NotImplementedError("git keeps no empty folders")
@@ -41,25 +43,10 @@ class Dataset:
         return Ref(f"{self.ref.url}/blob/main/{path.replace(' ', '%20')}")
 
     def fill(self, count: int) -> None:
-        self.hub.commit(self.repo, {f"many/{number}": b"" for number in range(count)})
-
-    def deny(self) -> None:
-        self.hub.denied = True
-
-    def limit(self, times: int) -> None:
-        self.hub.limit = times
+        self.double.commit(self.repo, {f"many/{number}": b"" for number in range(count)})
 
     def cut(self, path: str, after: int) -> None:
-        self.hub.break_off(self.repo, path, after)
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.hub.wall = what
-        else:
-            self.hub.hostile = what
-
-    def asked(self) -> int:
-        return len(self.hub.server.requests)
+        self.double.break_off(self.repo, path, after)
 
 
 @pytest.fixture

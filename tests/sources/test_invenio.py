@@ -12,27 +12,28 @@ from gotdata.settings import Settings
 from gotdata.sources.http_engine import Engine
 from gotdata.sources.invenio import Invenio
 from gotdata.sources.invenio_record import place_of
-from gotdata.testing.hostile_contract import WALLS, HostileContract
+from gotdata.testing.double import Switched
+from gotdata.testing.hostile_contract import HostileContract
 from gotdata.testing.invenio_double import Repository
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
 
 SOURCE = Invenio()
 
 
-class Record:
+class Record(Switched):
     """The files of one record. It appears when its first file does, as a record without files can't be published."""
 
     def __init__(self, repository: Repository) -> None:
-        self.repository = repository
+        super().__init__(repository)
         self.id = repository.publish({})
         self.ref = Ref(f"invenio:{repository.root}/records/{self.id}")
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        self.repository.put(self.id, path, body)
+        self.double.put(self.id, path, body)
 
     def remove(self, path: str) -> None:
-        self.repository.remove(self.id, path)
+        self.double.remove(self.id, path)
 
     def folder(self, path: str) -> None:
         raise NotImplementedError
@@ -44,23 +45,8 @@ class Record:
         for number in range(count):
             self.put(f"many/{number}", b"")
 
-    def deny(self) -> None:
-        self.repository.denied = True
-
-    def limit(self, times: int) -> None:
-        self.repository.limit = times
-
     def cut(self, path: str, after: int) -> None:
-        self.repository.cut_file(self.id, path, after)
-
-    def lie(self, what: str) -> None:
-        if what in WALLS:
-            self.repository.wall = what
-        else:
-            self.repository.hostile = what
-
-    def asked(self) -> int:
-        return len(self.repository.server.requests)
+        self.double.cut_file(self.id, path, after)
 
 
 class TestInvenio(SourceContract):

@@ -11,7 +11,8 @@ from gotdata.errors import IntegrityError, ResolveError, SourceError
 from gotdata.model import Checksum, Citation, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.sources import landing
 from gotdata.sources.mendeley import Mendeley
-from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
+from gotdata.testing.double import Switched
+from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.mendeley_double import Mendeley as Double
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
 
@@ -20,11 +21,11 @@ ID = "7w7fccy7ky"
 UUID = "bc98e0d7-6c56-42dc-aa54-d689cbfe1230"
 
 
-class Dataset:
+class Dataset(Switched):
     """The files of one dataset. It appears when its first file does."""
 
     def __init__(self, double: Double) -> None:
-        self.double = double
+        super().__init__(double)
         self.ref = Ref(f"mendeley:{double.root}/datasets/{ID}")
         self.ctx = context()
 
@@ -47,20 +48,8 @@ class Dataset:
     def fill(self, count: int) -> None:
         self.double.put(ID, {f"many/{number}": b"x" for number in range(count)})
 
-    def deny(self) -> None:
-        self.double.denied = True
-
-    def limit(self, times: int) -> None:
-        self.double.limit = times
-
     def cut(self, path: str, after: int) -> None:
         self.double.cut(self.double.find(ID, path), after)
-
-    def lie(self, what: str) -> None:
-        self.double.wall, self.double.hostile = (what, "") if what in WALLS else ("", what)
-
-    def asked(self) -> int:
-        return len(self.double.server.requests)
 
 
 class TestMendeley(SourceContract):

@@ -20,32 +20,33 @@ from gotdata.model import Citation, Pin, Ref, RemoteFile, Span
 from gotdata.sources import landing
 from gotdata.sources import openneuro as module
 from gotdata.sources.openneuro import OpenNeuro
-from gotdata.testing.hostile_contract import WALLS, HostileContract, Liar
+from gotdata.testing.double import Switched
+from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.openneuro_double import DATASET, Archive
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
 
 SOURCE = OpenNeuro()
 
 
-class Newest:
+class Newest(Switched):
     """The newest snapshot of a dataset. Each change is one."""
 
     def __init__(self, archive: Archive) -> None:
-        self.archive = archive
+        super().__init__(archive)
         self.count = 0
         self.ref = Ref(f"openneuro:{archive.home}")
         self.ctx = context()
 
     def tag(self) -> None:
         self.count += 1
-        self.archive.snapshot(f"1.0.{self.count}")
+        self.double.snapshot(f"1.0.{self.count}")
 
     def put(self, path: str, body: bytes) -> None:
-        self.archive.put(path, body)
+        self.double.put(path, body)
         self.tag()
 
     def remove(self, path: str) -> None:
-        self.archive.remove(path)
+        self.double.remove(path)
         self.tag()
 
     def folder(self, path: str) -> None:
@@ -57,26 +58,14 @@ class Newest:
 
     def fill(self, count: int) -> None:
         for number in range(count):
-            self.archive.put(f"many/{number}", b"%d" % number)
+            self.double.put(f"many/{number}", b"%d" % number)
         self.tag()
 
     def deny(self) -> None:
-        self.archive.private = True
-
-    def limit(self, times: int) -> None:
-        self.archive.limit = times
+        self.double.private = True
 
     def cut(self, path: str, after: int) -> None:
-        self.archive.cut(path, after)
-
-    def lie(self, what: str) -> None:
-        if what in WALLS:
-            self.archive.wall = what
-        else:
-            self.archive.hostile = what
-
-    def asked(self) -> int:
-        return len(self.archive.server.requests)
+        self.double.cut(path, after)
 
 
 class TestOpenNeuro(SourceContract):

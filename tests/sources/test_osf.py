@@ -25,6 +25,7 @@ from gotdata.sources import landing
 from gotdata.sources.http_answer import Refusal
 from gotdata.sources.osf import Osf
 from gotdata.sources.osf_place import place
+from gotdata.testing.double import Switched
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.osf_double import Osf as Double
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context
@@ -32,51 +33,42 @@ from gotdata.testing.source_contract import BODY, Place, SourceContract, context
 SOURCE = Osf()
 
 
-class Project:
+class Project(Switched):
     """The files of one project."""
 
     def __init__(self, osf: Double) -> None:
-        self.osf = osf
+        super().__init__(osf)
         self.guid = osf.project()
         self.ref = Ref(f"osf:{osf.root}/{self.guid}")
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        self.osf.put(self.guid, path, body)
+        self.double.put(self.guid, path, body)
 
     def remove(self, path: str) -> None:
-        self.osf.remove(self.guid, path)
+        self.double.remove(self.guid, path)
 
     def folder(self, path: str) -> None:
-        self.osf.folder(self.guid, path)
+        self.double.folder(self.guid, path)
 
     def one(self, path: str) -> Ref:
         try:
-            id = self.osf.find(self.guid, path).id
+            id = self.double.find(self.guid, path).id
         except KeyError:
             id = "0" * 24
         return Ref(f"{self.ref.url}/files/osfstorage/{id}")
 
     def fill(self, count: int) -> None:
         for number in range(count):
-            self.osf.put(self.guid, f"many/{number}", b"x")
-
-    def deny(self) -> None:
-        self.osf.denied = True
-
-    def limit(self, times: int) -> None:
-        self.osf.limit = times
+            self.double.put(self.guid, f"many/{number}", b"x")
 
     def cut(self, path: str, after: int) -> None:
-        self.osf.cut(f"{self.osf.find(self.guid, path).id}/1", after)
+        self.double.cut(f"{self.double.find(self.guid, path).id}/1", after)
 
     def lie(self, what: str) -> None:
-        self.osf.wall, self.osf.hostile = (
+        self.double.wall, self.double.hostile = (
             (what, "") if what in ("html", "login", "challenge", "garbage") else ("", what)
         )
-
-    def asked(self) -> int:
-        return len(self.osf.server.requests)
 
 
 class TestOsf(SourceContract):

@@ -11,6 +11,7 @@ from gotdata.errors import AuthRequired, IntegrityError, ResolveError, SourceErr
 from gotdata.model import Pin, Ref, RemoteFile, Span
 from gotdata.sources.webdav import WebDav
 from gotdata.sources.webdav_listing import listing
+from gotdata.testing.double import Switched
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.server import Reply, Request
 from gotdata.testing.source_contract import BODY, Place, SourceContract, context, follow
@@ -19,48 +20,33 @@ from gotdata.testing.webdav_double import FOLDERS, TOKEN, Cloud
 SOURCE = WebDav()
 
 
-class Folder:
+class Folder(Switched):
     """A folder of an account."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
+        super().__init__(cloud)
         cloud.folder("data")
         self.ref = Ref(f"webdav:{cloud.root}{FOLDERS}/data")
         self.ctx = context()
 
     def put(self, path: str, body: bytes) -> None:
-        self.cloud.put(f"data/{path}", body)
+        self.double.put(f"data/{path}", body)
 
     def remove(self, path: str) -> None:
-        del self.cloud.files[f"data/{path}"]
+        del self.double.files[f"data/{path}"]
 
     def folder(self, path: str) -> None:
-        self.cloud.folder(f"data/{path}")
+        self.double.folder(f"data/{path}")
 
     def one(self, path: str) -> Ref:
         return Ref(f"{self.ref.url}/{path.replace(' ', '%20')}")
 
     def fill(self, count: int) -> None:
-        self.cloud.folder("data/many")
-        self.cloud.files |= {f"data/many/{number}": b"" for number in range(count)}
-
-    def deny(self) -> None:
-        self.cloud.denied = True
-
-    def limit(self, times: int) -> None:
-        self.cloud.limit = times
+        self.double.folder("data/many")
+        self.double.files |= {f"data/many/{number}": b"" for number in range(count)}
 
     def cut(self, path: str, after: int) -> None:
-        self.cloud.breaks.append(after)
-
-    def lie(self, what: str) -> None:
-        if what in ("html", "login", "challenge", "garbage"):
-            self.cloud.wall = what
-        else:
-            self.cloud.hostile = what
-
-    def asked(self) -> int:
-        return len(self.cloud.server.requests)
+        self.double.breaks.append(after)
 
 
 class Shared(Folder):
@@ -73,7 +59,7 @@ class Shared(Folder):
 
     def one(self, path: str) -> Ref:
         folder, _, name = path.rpartition("/")
-        return Ref(f"webdav:{self.cloud.root}/s/{TOKEN}/download?path=/{folder}&files={name.replace(' ', '%20')}")
+        return Ref(f"webdav:{self.double.root}/s/{TOKEN}/download?path=/{folder}&files={name.replace(' ', '%20')}")
 
 
 @pytest.fixture

@@ -98,6 +98,25 @@ class Double:
         return self.answer(request, unquote(urlsplit(request.path).path, errors="surrogateescape"))
 
 
+class Switched:
+    """The switches of a ``source_contract.Place`` and of a ``hostile_contract.Liar``, for what a double serves."""
+
+    def __init__(self, double: Double) -> None:
+        self.double = double
+
+    def deny(self) -> None:
+        self.double.denied = True
+
+    def limit(self, times: int) -> None:
+        self.double.limit = times
+
+    def lie(self, what: str) -> None:
+        self.double.wall, self.double.hostile = (what, "") if what in WALLS else ("", what)
+
+    def asked(self) -> int:
+        return len(self.double.server.requests)
+
+
 def reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
     return Reply(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
