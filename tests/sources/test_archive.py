@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import pytest
 import zstandard
 
 from gotdata.context import Context
-from gotdata.errors import IntegrityError, NoRanges, ResolveError, SourceError, UpstreamChanged
+from gotdata.errors import IntegrityError, NoRanges, PolicyError, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
+from gotdata.origin import Wanted
+from gotdata.reach import Reach
 from gotdata.sources.archive import Archive
 from gotdata.testing.conformance import shows
 from gotdata.testing.hostile_contract import HostileContract
@@ -445,6 +448,95 @@ def test_a_forged_pin_is_refused(server: Server, bench: Bench, forged: dict[str,
     said = {name: value for name, value in {**pin.version, **forged}.items() if value}
     with pytest.raises((IntegrityError, SourceError)):
         SOURCE.read(Pin(pin.source, pin.ref, pin.namespace, said), file, Span(0, 1), bench.ctx)
+
+
+def edited(pin: Pin, url: str = "", **words: str) -> Pin:
+    said = {name: value for name, value in {**pin.version, **words}.items() if value}
+    return Pin(pin.source, replace(pin.ref, url=url or pin.ref.url), pin.namespace, said)
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Iterator[tuple[Pin, Context]]:
+    """A pin of an archive in the one folder that may be read, beside which a secret lies."""
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "allowed/link").symlink_to(tmp_path / "secret")
+    (tmp_path / "allowed/a.tar").write_bytes(tarred({"f": b"public"}))
+    ref = Ref(f"file://{tmp_path}/allowed/a.tar", (("unpack", "true"),))
+    with Bench(context(store=str(tmp_path / "store"))) as bench:
+        pin = SOURCE.resolve(ref, bench.ctx)
+        yield pin, replace(bench.ctx, reach=Reach(local=(str(tmp_path / "allowed"),)))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("file://{}/allowed", {"file": "../secret", "in.kind": "folder"}),
+        ("file://{}/allowed", {"file": "link", "in.kind": "folder"}),
+        ("file://{}/allowed/link", {"file": "link"}),
+        ("file://{}/secret", {"file": "secret"}),
+        ("s3:/{}/secret", {"file": "secret"}),
+    ],
+)
+def test_a_forged_pin_reads_no_other_file_of_this_machine(
+    allowed: tuple[Pin, Context], tmp_path: Path, url: str, words: dict[str, str]
+) -> None:
+    pin, ctx = allowed
+    forged = edited(pin, url.format(tmp_path), size="6", kind="tar", version="", **words)
+    file = RemoteFile("f", 6, at="0")
+    with pytest.raises((IntegrityError, PolicyError)):
+        SOURCE.read(forged, file, Span(0, 6), ctx).readall()
+    with pytest.raises((IntegrityError, PolicyError)):
+        list(SOURCE.files(forged, ctx))
+
+
+def test_what_another_lock_reads_elsewhere_in_an_archive_is_kept_apart(server: Server, bench: Bench) -> None:
+    pin = pinned(server, "x.tar", tarred({"a.bin": b"A" * 600, "b.bin": b"B" * 600}), bench.ctx)
+    honest, other = SOURCE.files(pin, bench.ctx)
+    mirror = bench.mirror(pin, bench.realm(pin))
+    forged = replace(honest, at=other.at)
+    wanted = [Wanted("x", 600, "weak:x#a.bin#1", mirror(file)) for file in (forged, honest)]
+    bench.reader.whole(wanted[0]).close()
+    assert bench.reader.whole(wanted[1]).pread(Span(0, 600)) == b"A" * 600
+
+
+def test_a_file_of_another_version_than_its_archive_is_refused(server: Server) -> None:
+    pin = pinned(server, "x.tar", tarred({"f": BODY}))
+    [file] = SOURCE.files(pin, context())
+    with pytest.raises(IntegrityError, match="of another version"):
+        SOURCE.read(pin, replace(file, version='etag:"newer"'), Span(0, 1), context())
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz"])
+def test_thousands_of_streams_are_one_file(server: Server, bench: Bench, packing: str) -> None:
+    """As bgzip writes them."""
+    pin = pinned(server, f"x.vcf.{packing}", b"".join(PACK[packing](b"%04d" % n) for n in range(3000)), bench.ctx)
+    [file] = SOURCE.files(pin, bench.ctx)
+    with SOURCE.read(pin, file, Span(0, 12_000), bench.ctx) as stream:
+        assert stream.readall() == b"".join(b"%04d" % n for n in range(3000))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_is_longer_than_any_is_a_bomb(server: Server, kind: bytes) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 2 << 30
+    with pytest.raises(SourceError, match="has a header of"):
+        listed(server, "x.tar", header.tobuf() + bytes(1024))
+
+
+def test_headers_about_headers_end(server: Server) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2
+    with pytest.raises(SourceError, match="no whole tar"):
+        listed(server, "x.tar", (header.tobuf() + b"y\0" + bytes(510)) * 3000)
+
+
+def test_a_directory_beyond_the_file_is_told(server: Server) -> None:
+    body = zipped({"f": BODY})
+    end = body.rindex(b"PK\5\6")
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, (1 << 64) - 1, 1)
+    with pytest.raises(SourceError, match="zip64"):
+        listed(server, "x.zip", body[:end] + locator + body[end:])
 
 
 def test_the_checksum_of_the_archive_is_held_to(server: Server, bench: Bench) -> None:

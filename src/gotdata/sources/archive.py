@@ -18,11 +18,12 @@ from gotdata.context import Cache, Context
 from gotdata.errors import IntegrityError, NoRanges, ResolveError, SourceError
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.origin import Bound, Wanted
-from gotdata.paths import redact, shown
+from gotdata.paths import redact, remote_path, shown
 from gotdata.resolve import resolve
 from gotdata.sources import archive_tar, archive_zip, registry
 from gotdata.sources.archive_packed import MAGIC, Packed
 from gotdata.sources.base import Powers, Source
+from gotdata.sources.file import admitted
 from gotdata.sources.ranged import Cut, Ranged, exactly
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class Archive:
         return ref.flag("unpack")
 
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
-        asked = Ref(ref.url, tuple(option for option in ref.options if option[0] != "unpack"))
-        pin = resolve(asked, ctx, registry.pick)
+        pin = resolve(_packed(ref), ctx, registry.pick)
         source = registry.source(pin.source)
         archive = _Archive(source, pin, _only(source, pin, ctx), ctx)
         file = archive.file
@@ -56,7 +56,8 @@ class Archive:
         words |= {"version": file.version, "checks": " ".join(map(str, file.checks)), **archive.known()}
         words |= {f"{_INNER}{name}": value for name, value in pin.version.items()}
         said = {name: value for name, value in words.items() if value}
-        return Pin(self.name, pin.ref, f"{pin.namespace}/{quote(file.path, safe='')}", said, pin.citation)
+        whole = Ref(pin.ref.url, tuple(sorted((*pin.ref.options, ("unpack", "true")))))
+        return Pin(self.name, whole, f"{pin.namespace}/{quote(file.path, safe='')}", said, pin.citation)
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         archive = _pinned(pin, ctx)
@@ -71,6 +72,9 @@ class Archive:
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         archive = _pinned(pin, ctx)
         kind = pin.version.get("kind", "")
+        if file.version != archive.file.version:
+            # Kept as one version of the archive, bytes of another would be read by who has that locked.
+            raise IntegrityError(f"{archive.where}: '{shown(file.path)}' is of another version: the lock was edited")
         try:
             if kind == "zip":
                 return archive_zip.read(archive.open, file, span, archive.size, archive.where)
@@ -81,9 +85,11 @@ class Archive:
         return archive.open(part) if kind == "tar" else _Part(archive.content(pin), part)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
-        """Below the archive's, as a fragment, which no other source's has."""
+        """Below the archive's, as a fragment, which no other source's has. Where and how it is read stands in it: else
+        a forged lock could have other bytes of the archive kept as this file's."""
         archive = _pinned(pin, None)
-        return f"{archive.url}#{quote(file.path, errors='surrogateescape')}"
+        kind = pin.version.get("kind", "")
+        return f"{archive.url}#{quote(kind)}:{quote(file.at)}:{quote(file.path, errors='surrogateescape')}"
 
     def realm(self, pin: Pin, ctx: Context) -> str:
         archive = _pinned(pin, ctx)
@@ -250,11 +256,23 @@ def _pinned(pin: Pin, ctx: Context | None) -> _Archive:
     try:
         checks = tuple(Checksum(*check.split(":")) for check in said.get("checks", "").split())
         size = int(said["size"])
-        file = RemoteFile(said["file"], size, at=said.get("at", ""), version=said.get("version", ""), checks=checks)
+        file = RemoteFile(
+            remote_path(said["file"]), size, at=said.get("at", ""), version=said.get("version", ""), checks=checks
+        )
         inner = {name.removeprefix(_INNER): value for name, value in said.items() if name.startswith(_INNER)}
         source = registry.source(said["source"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, SourceError):
         raise IntegrityError(f"{redact(pin.ref.url)}: its pin names no archive: the lock was edited") from None
-    if source.name == Archive.name:
-        raise IntegrityError(f"{redact(pin.ref.url)}: an archive in itself: the lock was edited")
-    return _Archive(source, Pin(source.name, pin.ref, pin.namespace.rpartition("/")[0], inner), file, ctx)
+    # What rules were asked about is the reference: nothing else may be read than a file of it.
+    ref = _packed(pin.ref)
+    if source.name == Archive.name or not source.claims(ref):
+        raise IntegrityError(f"{redact(pin.ref.url)} is no reference of {source.name}: the lock was edited")
+    archive = _Archive(source, Pin(source.name, ref, pin.namespace.rpartition("/")[0], inner), file, ctx)
+    if source.powers.local and ctx is not None:
+        admitted(source.local(archive.pin, file), ctx.reach)
+    return archive
+
+
+def _packed(ref: Ref) -> Ref:
+    """The archive itself."""
+    return Ref(ref.url, tuple(option for option in ref.options if option[0] != "unpack"))

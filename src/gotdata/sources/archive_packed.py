@@ -65,18 +65,21 @@ _NEW: dict[str, Callable[[], _Unpacker]] = {
 
 
 class _Streams:
-    """Several packed streams one after the other are one file, as gzip, bzip2 and xz have it; zeros may follow."""
+    """Several packed streams one after the other are one file, as gzip, bzip2 and xz have it (bgzip makes thousands);
+    zeros may follow."""
 
     def __init__(self, stream: io.RawIOBase, new: Callable[[], _Unpacker]) -> None:
         self._stream, self._new = stream, new
         self._unpacker: _Unpacker | None = new()
+        self._ahead = b""
+        """Read, and not yet given to an unpacker."""
 
     def read(self, count: int) -> bytes:
         while self._unpacker:
             if self._unpacker.eof:
                 self._next(self._unpacker.unused_data)
                 continue
-            piece = self._stream.read(_PIECE) or b"" if self._unpacker.needs_input else b""
+            piece = self._more() if self._unpacker.needs_input else b""
             data = self._unpacker.decompress(piece, count)
             if data:
                 return data
@@ -90,20 +93,11 @@ class _Streams:
             if not left:
                 self._unpacker = None
                 return
-        self._unpacker = self._new()
-        self._stream = _Before(left, self._stream)
+        self._unpacker, self._ahead = self._new(), left
 
-
-class _Before(io.RawIOBase):
-    """Bytes that were read too far, and then the stream."""
-
-    def __init__(self, first: bytes, stream: io.RawIOBase) -> None:
-        super().__init__()
-        self._first, self._stream = first, stream
-
-    def read(self, size: int = -1, /) -> bytes | None:
-        first, self._first = self._first, b""
-        return first or self._stream.read(size)
+    def _more(self) -> bytes:
+        ahead, self._ahead = self._ahead, b""
+        return ahead or self._stream.read(_PIECE) or b""
 
 
 def unpacked(stream: io.RawIOBase, packing: str) -> Callable[[int], bytes]:

@@ -10,6 +10,7 @@ import sqlite3
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
+from typing import IO, cast
 
 from gotdata.errors import SourceError
 from gotdata.model import Checksum, Kind, RemoteFile
@@ -51,13 +52,28 @@ def members(file: io.BufferedIOBase, where: str, version: str, hashed: bool) -> 
             "create table file (path text primary key, at text, size integer, sha256 text, executable integer)"
         )
         try:
-            with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+            bounded = cast(IO[bytes], _Bounded(file, where))
+            with tarfile.open(fileobj=bounded, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
                 for member in archive:
                     archive.members = []  # type: ignore[attr-defined]  # the library would hold them all
                     if entry := _entry(archive, member, seen, where, version, hashed):
                         yield entry
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
             raise SourceError(f"{where} is no whole tar archive: {error}") from None
+
+
+class _Bounded:
+    """The file as the library reads it: never more at once than a header can honestly need, which it would take at the
+    archive's word."""
+
+    def __init__(self, file: io.BufferedIOBase, where: str) -> None:
+        self._file, self._where = file, where
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _PIECE + BLOCK:
+            raise SourceError(f"{self._where} has a header of {size} bytes: a bomb, or damaged")
+        return self._file.read(size)
 
 
 def _entry(

@@ -149,7 +149,8 @@ def _directory(file: io.BufferedIOBase, size: int, where: str) -> tuple[int, int
     _, _, _, _, count, length, start, _ = _END.unpack_from(text, at)
     locator = at - _LOCATOR.size
     if locator >= 0 and text[locator : locator + 4] == b"PK\6\7":
-        file.seek(_LOCATOR.unpack_from(text, locator)[2])
+        place = _LOCATOR.unpack_from(text, locator)[2]
+        file.seek(min(place, size))
         end = file.read(_END64.size)
         if len(end) < _END64.size or end[:4] != b"PK\6\6":
             raise SourceError(f"{where}: its directory (zip64) is not where it says: the archive is damaged")

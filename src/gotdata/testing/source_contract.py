@@ -197,6 +197,7 @@ class SourceContract:
         pin = self.pin(place)
         assert self.pin(place) == pin
         assert pin.version, "a pin says what it pinned"
+        assert self.source.claims(pin.ref), "what a lock has of a reference leads back to its source"
         assert self.listed(place, pin) == self.listed(place, pin)
 
     @shows("nested")
