@@ -154,11 +154,9 @@ class Workbench(Bench):
         """Who would be asked for the bytes of these pins; empty where they all lie on this machine."""
         away = [pin for pin in pins if _asks(pin) != "file" and not here(pin.ref.url, self.settings, self.ctx.reach)]
         # An endpoint is S3's word: beside another reference it would only hide where that leads.
-        places = [
-            place
-            for pin in away
-            for place in ([pin.ref.option("endpoint") or pin.ref.url] if _asks(pin) == "s3" else pin.ref.places)
-        ]
+        endpoints = [pin.ref.option("endpoint") if _asks(pin) == "s3" else "" for pin in away]
+        places = [endpoint or pin.ref.url for pin, endpoint in zip(away, endpoints, strict=True)]
+        places += [value for pin in away for name, value in pin.ref.options if name.startswith("place-")]
         places += [url for pin in away for url in pin.version.get("duplicates", "").split()]
         return tuple(dict.fromkeys(map(host, places)))
 
