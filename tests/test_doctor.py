@@ -166,7 +166,7 @@ def test_fusermount3(
 
 def test_the_verb_ends_well_whatever_is_missing(tmp_path: Path) -> None:
     environ = {**os.environ, "GOTDATA_STORE": str(tmp_path / "store")}
-    command = [sys.executable, "-m", "gotdata.cli", "doctor"]
+    command = [sys.executable, "-m", "gotdata", "doctor"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok  python")

@@ -42,7 +42,7 @@ class Container:
                 project.lock()
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "gotdata.cli", "entrypoint", *words]
+        return [sys.executable, "-m", "gotdata", "entrypoint", *words]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 from gotdata import __version__
 from gotdata.cli import front
 
-COMMAND = [sys.executable, "-m", "gotdata.cli"]
+COMMAND = [sys.executable, "-m", "gotdata"]
 
 
 def gotdata(*args: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:

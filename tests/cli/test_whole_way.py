@@ -239,7 +239,7 @@ def test_ctrl_c_while_bytes_come_is_130_and_leaves_nothing_half_done(cells: Repo
     hold = Hold()
     cells.server.change("cells/deep/b.bin", hold=hold)
     reference = [f"{cells.server.url}cells/deep/b.bin", str(cells.root / "b.bin")] if verb == "get" else []
-    command = [sys.executable, "-m", "gotdata.cli", *verb.split(), *reference]
+    command = [sys.executable, "-m", "gotdata", *verb.split(), *reference]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert hold.reached.wait(30)

@@ -65,7 +65,7 @@ class Node:
 
     def start(self) -> None:
         """Returns when it says that it is ready."""
-        command = [sys.executable, "-P", "-m", "gotdata.cli", "daemon", "--plugin", self.driver, "--linger", "1"]
+        command = [sys.executable, "-P", "-m", "gotdata", "daemon", "--plugin", self.driver, "--linger", "1"]
         for name, place in {"state": self.places.state, "run": self.places.run, "policy": "policy.yml"}.items():
             command += [f"--{name}", str(self.folder / place)]
         said = self.folder / "notify"

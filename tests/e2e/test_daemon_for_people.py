@@ -45,7 +45,7 @@ class Repository:
 
     def __call__(self, *words: str) -> str:
         daemon = {"GOTDATA_DAEMON": str(self._node.places.control), "GOTDATA_STORE": str(self._store)}
-        command = [sys.executable, "-P", "-m", "gotdata.cli", "-q", "-C", str(self.root), *words]
+        command = [sys.executable, "-P", "-m", "gotdata", "-q", "-C", str(self.root), *words]
         done = subprocess.run(command, env={**os.environ, **daemon}, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -336,7 +336,7 @@ def test_no_space_for_scratch_is_told_to_who_starts_the_container(volumes: Volum
 
 
 def test_a_driver_whose_socket_is_taken_ends_and_names_who_has_it(node: Node, tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "gotdata.cli", "daemon", "--plugin", node.driver]
+    command = [sys.executable, "-P", "-m", "gotdata", "daemon", "--plugin", node.driver]
     command += ["--state", str(tmp_path / "state"), "--run", str(tmp_path / "run")]
     other = Node(tmp_path, (), {})
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=other.environ)

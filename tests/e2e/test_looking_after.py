@@ -106,7 +106,7 @@ def test_metrics_and_volumes_are_roots() -> None:
 
 def test_a_daemon_whose_keeper_is_a_service_of_its_own_starts_none(node: Node, tmp_path: Path) -> None:
     """Else a daemon's container that was the first to come would take all mounts with it at its upgrade."""
-    command = [sys.executable, "-P", "-m", "gotdata.cli", "daemon", "--no-plugin", "--keeper-apart"]
+    command = [sys.executable, "-P", "-m", "gotdata", "daemon", "--no-plugin", "--keeper-apart"]
     places = ["--state", str(tmp_path / "state"), "--run", str(tmp_path / "run")]
     other = Node(tmp_path, (), {})
     try:

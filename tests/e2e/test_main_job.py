@@ -195,7 +195,7 @@ def test_up_twice_is_up_once(project: Project) -> None:
 
 def test_two_ups_at_once_are_one(project: Project) -> None:
     root = project.manifest.root
-    command = [sys.executable, "-m", "gotdata.cli", "-C", str(root), "up"]
+    command = [sys.executable, "-m", "gotdata", "-C", str(root), "up"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0], [process.communicate() for process in both]
     points = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {root}/data/cells " in line]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ if sys.platform != "linux":
 
 import socket
 
+from gotdata.errors import NotFound
 from gotdata.fuse.link import PACKET, Mark, Reply, Request
 from gotdata.fuse.log import Log
 from gotdata.fuse.worker import Came, reporter, serve_worker
@@ -108,3 +110,15 @@ def test_what_came_is_said_in_sums() -> None:
             packets += 1
         assert sizes == 100_000
         assert packets < 100
+
+
+def test_a_file_that_is_gone_upstream_is_an_error_of_reading_not_of_its_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise NotFound("https://h.org/x answered 404")
+
+    monkeypatch.setattr(bench.tree, "ensure", gone)
+    bench.ask(1, 0, BLOCK, 0, 4242)
+    said = bench.hear()
+    assert (said.seq, said.errno, said.message) == (1, errno.EIO, "https://h.org/x answered 404")

@@ -51,7 +51,7 @@ class Place:
         return subprocess.Popen(self.command(*words), cwd=self.root, env=self.env, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
     def gotdata(self, *words: str) -> list[str]:
-        return ["python3", "-P", "-m", "gotdata.cli", *words]
+        return ["python3", "-P", "-m", "gotdata", *words]
 
     def run(self, *words: str, code: int = 0, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         process = self.popen(*words)

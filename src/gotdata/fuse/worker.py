@@ -11,7 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
-from gotdata.errors import GotdataError, IntegrityError, UpstreamChanged
+from gotdata.errors import GotdataError, IntegrityError, NotFound, UpstreamChanged
 from gotdata.fuse import spec
 from gotdata.fuse.link import PACKET, Mark, Reply, Request
 from gotdata.fuse.log import Log
@@ -119,7 +119,9 @@ def _ensure(tree: Lazy, request: Request, log: Log) -> Reply:
     except GotdataError as error:
         # A changed origin says nothing against what was read from it before.
         wrong = isinstance(error, IntegrityError) and not isinstance(error, UpstreamChanged)
-        return Reply(request.seq, error.errno or errno.EIO, Mark.WRONG if wrong else Mark.NONE, str(error))
+        # The name is there; what is gone lies elsewhere.
+        number = errno.EIO if isinstance(error, NotFound) else error.errno or errno.EIO
+        return Reply(request.seq, number, Mark.WRONG if wrong else Mark.NONE, str(error))
     except Exception as error:
         log.unexpected(f"fetching node {request.node}", error)
         return Reply(request.seq, errno.EIO, message=f"unexpected {type(error).__name__}: {error}")

@@ -136,7 +136,7 @@ def _install(root: Path, units: Mapping[str, str]) -> list[Path]:
 
 def _program() -> str:
     """This gotdata, in full: units know no PATH."""
-    return f"{_quoted(sys.executable)} -P -m gotdata.cli"
+    return f"{_quoted(sys.executable)} -P -m gotdata"
 
 
 def _quoted(path: str) -> str:

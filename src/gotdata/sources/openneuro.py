@@ -27,7 +27,7 @@ from gotdata.sources import elsewhere
 from gotdata.sources.api import Hosted, below, naming, rows, table, whole, words
 from gotdata.sources.base import Powers
 from gotdata.sources.http import ahead, settle
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Refusal, login
 
 SITE = "https://openneuro.org"
 AT_ONCE = 4
@@ -129,8 +129,10 @@ class OpenNeuro(Hosted):
         return (_pinned(pin).home,)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
+        # The bucket's version stands in the address itself, and is no word that HTTP compares.
+        plain = replace(file, version="") if file.version and file.version == _version(file.at) else file
         # Their bucket is on another host: on their word no credential is used but theirs.
-        return elsewhere.read(file, span, _pinned(pin).home, ctx)
+        return elsewhere.read(plain, span, _pinned(pin).home, ctx)
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
         return elsewhere.url(file)
@@ -226,7 +228,7 @@ def _refused(place: _Place, said: str, ctx: Context) -> SourceError:
     where = f"OpenNeuro: {redact(place.page)}: {shown(said)}"
     if ctx.credentials.find(place.home) is not None:
         return AccessDenied(f"{where} Your credential does not open it")
-    return AuthRequired(f"{where} There is no such dataset, or it is not public: `gotdata login {redact(place.root)}/`")
+    return AuthRequired(f"{where} There is no such dataset, or it is not public: {login(place.home, 'openneuro')}")
 
 
 def _explain(refusal: Refusal) -> GotdataError | None:
@@ -266,10 +268,16 @@ def _file(place: _Place, path: str, entry: Mapping[str, Any], ctx: Context) -> R
     elif place.path:
         path = path.removeprefix(f"{place.path}/")
     if size is not None and at != asked:
-        return RemoteFile(path, size, at=at)
+        return RemoteFile(path, size, at=at, version=_version(at))
     with naming("OpenNeuro"):
         settled = settle(at, path, ctx.http.probe(at, home=place.home), ctx, place.home)
     return replace(settled, at=at)
+
+
+def _version(at: str) -> str:
+    """The version that an address of the bucket names, as ``RemoteFile.version``; empty where it names none."""
+    found = parse_qs(urlsplit(at).query).get("versionId")
+    return f"id:{found[0]}" if found else ""
 
 
 def _citation(description: Mapping[str, Any]) -> Citation:

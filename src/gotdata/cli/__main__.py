@@ -1,7 +1,0 @@
-"""``python -m gotdata.cli``: the command line where no script is on the PATH."""
-
-import sys
-
-from gotdata.cli.main import main
-
-sys.exit(main())
