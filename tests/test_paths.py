@@ -292,6 +292,9 @@ URLS = [
     ("https://h.org/x?private_link=hunter2", "https://h.org/x?private_link=…"),
     ("https://h.org/x?API_KEY=hunter2", "https://h.org/x?API_KEY=…"),
     ("https://h.org/x?password=hunter2", "https://h.org/x?password=…"),
+    ("https://h.org/x?key=hunter2", "https://h.org/x?key=…"),
+    ("https://figshare.com/s/hunter2", "https://figshare.com/s/…"),
+    ("https://datadryad.org/stash/share/hunter2", "https://datadryad.org/stash/share/…"),
 ]
 
 

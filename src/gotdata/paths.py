@@ -207,6 +207,9 @@ _SECRET = re.compile(
 )
 _PRIVATE = re.compile(r"(?i).*key|code|.*session.*")
 """Names that may be harmless in a reference, and whose values we still don't print."""
+_WEB = re.compile(r"(?i)(?<![a-z0-9])https?://")
+_SHARE = re.compile(r"(?i)((?:figshare\.com(?:/account)?/s|datadryad\.org(?:/stash)?/share)/+)[\w-]+")
+"""Pages that are private but for their address: Figshare's private links, what Dryad shows to reviewers."""
 
 
 def secret_name(name: str) -> bool:
@@ -219,16 +222,20 @@ def secret(url: str) -> str:
     user = _USER.search(url)
     if user and (":" in user[0] or url.lower().startswith("http")):
         return "a user or password before the host's name"
-    names = (unquote(found[1]) for found in _PARAMETER.finditer(url))
-    return next((f"the parameter {shown(name)}" for name in names if _SECRET.fullmatch(name)), "")
+    if _SHARE.search(url):
+        return "the address of a private link, by which anybody reads what is not published"
+    names = [unquote(found[1]) for found in _PARAMETER.finditer(url)]
+    # The object of a bucket may be asked for by its key; on the web `key` is how API keys are sent.
+    wrong = secret_name if _WEB.search(url) else _SECRET.fullmatch
+    return next((f"the parameter {shown(name)}" for name in names if wrong(name)), "")
 
 
 def redact(text: str) -> str:
     """A URL, or a message that holds some, as people may see it: without user and password, without the values of
-    parameters that are or may be secrets, and ``shown``."""
+    parameters that are or may be secrets, without the keys of private links, and ``shown``."""
 
     def hide(found: re.Match[str]) -> str:
         name = unquote(found[1])
         return f"{found[1]}=…" if _SECRET.fullmatch(name) or _PRIVATE.fullmatch(name) else found[0]
 
-    return shown(_PARAMETER.sub(hide, _USER.sub("//", text)))
+    return shown(_SHARE.sub(r"\1…", _PARAMETER.sub(hide, _USER.sub("//", text))))

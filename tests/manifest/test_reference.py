@@ -46,6 +46,19 @@ def test_the_canonical_spelling(written: str, canonical: str) -> None:
     assert reference(canonical) == Ref(canonical)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.dropbox.com/scl/fi/ID/a.csv?rlkey=x",
+        "https://drive.google.com/file/d/ID/view?resourcekey=x",
+        "s3://b/x?key=1",
+        "https://figshare.com/articles/dataset/s/1",
+    ],
+)
+def test_a_grant_that_a_shared_link_is_stays(url: str) -> None:
+    assert reference(url).url == url
+
+
 def test_options_are_sorted() -> None:
     assert reference("s3://b", {"region": "r", "anonymous": "true"}).options == (("anonymous", "true"), ("region", "r"))
 
@@ -71,6 +84,17 @@ def test_options_are_sorted() -> None:
         ("https://h.org/" + "a" * 8192, "too long"),
         ("https://u:hunter2@h.org/", "password"),
         ("https://h.org/?sig=hunter2", "the parameter sig"),
+        ("https://h.org/f?key=hunter2", "the parameter key"),
+        ("croissant:https://h.org/f?a=1&KEY=hunter2", "the parameter KEY"),
+        ("https://figshare.com/s/hunter2hunter2", "a private link"),
+        ("https://uni.figshare.com/s/hunter2", "a private link"),
+        ("figshare:https://figshare.com/s/hunter2", "a private link"),
+        ("https://datadryad.org/stash/share/hunter2-x", "a private link"),
+        ("https://datadryad.org/share/hunter2", "a private link"),
+        ("https//h.org/x", "lacks the colon after its scheme: https://…"),
+        ("git@github.com:o/r.git", "address for git: write https://github.com/o/r$"),
+        ("ds000224:1.0.1", "openneuro:ds000224:1.0.1$"),
+        ("ds000224", "openneuro:ds000224$"),
     ],
 )
 def test_what_is_no_reference(written: str, why: str) -> None:

@@ -43,7 +43,7 @@ def _canonical(text: str) -> str:
     if re.match(r"10\.\d{4,9}/", text):
         return f"doi:{text}"
     scheme, colon, rest = text.partition(":")
-    if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme):
+    if not colon or not re.fullmatch(r"(?!(?i:ds)\d{6})[A-Za-z][A-Za-z0-9+.-]+", scheme):
         raise ManifestError(_no_scheme(text))
     if scheme.lower() == "file":
         host = re.match(r"//([^/]*)", rest)
@@ -73,6 +73,12 @@ def _no_scheme(text: str) -> str:
         return f"'{text}' begins with '~', which means another folder for everybody: write the path in full"
     if re.match(r"[A-Za-z]:[\\/]", text):
         return f"'{text}' is a path of Windows: write it as file:///{text[0]}:/folder"
+    if missing := re.match(r"([A-Za-z][A-Za-z0-9+.-]*[A-Za-z0-9])/{2,}", text):
+        return f"'{redact(text)}' lacks the colon after its scheme: {missing[1].lower()}://…"
+    if clone := re.fullmatch(r"git@([\w.-]+):([\w./~-]+?)(?:\.git)?/?", text):
+        return f"'{redact(text)}' is an address for git: write https://{clone[1]}/{clone[2].lstrip('/')}"
+    if re.fullmatch(r"(?i)ds\d{6,}([:/@].*)?", text):
+        return f"'{text}' has no scheme: of OpenNeuro it would be openneuro:{text}"
     return (
         f"'{redact(text)}' has no scheme: https://…, s3://…, doi:…, or ./{redact(text)} for a folder of the repository"
     )

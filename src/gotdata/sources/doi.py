@@ -21,7 +21,7 @@ RESOLVER = "https://doi.org"
 ALIASES = 3
 """Names that one DOI is followed through."""
 _DOI = re.compile(r"10\.\d{4,9}(?:\.\d+)*/\S+")
-_WEB = re.compile(r"(?i)https?://(?:(?:dx|www)\.)?doi\.org/(10\..*)")
+_WEB = re.compile(r"(?i)https?://(?:(?:dx|www)\.)?doi\.org/(?:doi:)?(10\..*)")
 
 
 class Doi:
