@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -45,6 +46,18 @@ class _Silent(Exception):
         self.pin, self.error = pin, error
 
 
+@contextmanager
+def _leading(refs: Sequence[Ref]) -> Iterator[None]:
+    """Errors of the first mirror say why none of the others is taken in its stead."""
+    try:
+        yield
+    except SourceUnavailable as error:
+        if len(refs) == 1:
+            raise
+        text = "the first of the mirrors says what the data is, and must answer: another can be put first in the list"
+        raise SourceUnavailable(f"{error}; {text}", error.retry_after) from error
+
+
 class Workbench(Bench):
     """What all verbs share."""
 
@@ -59,7 +72,8 @@ class Workbench(Bench):
         Args:
             work: an empty folder for the draft's texts.
         """
-        first = self.pin(refs[0])
+        with _leading(refs):
+            first = self.pin(refs[0])
         others = [pin for ref in refs[1:] if (pin := self._reached(ref)) is not None]
         selects = select(patterns) if patterns else None
         for attempt in count():
@@ -67,7 +81,8 @@ class Workbench(Bench):
             folder.mkdir()
             listings = [self._listing(first, selects), *(self._mirrored(pin, selects) for pin in others)]
             try:
-                return (first, *others), build(first.namespace, listings, folder)
+                with _leading(refs):
+                    return (first, *others), build(first.namespace, listings, folder)
             except _Silent as silent:
                 others.remove(silent.pin)
                 self._left_out(silent.pin.ref, silent.error)

@@ -167,7 +167,10 @@ def test_a_mirror_that_is_away_when_the_data_is_locked_is_left_out_and_told(
 
 def test_the_first_must_be_there_when_the_data_is_locked(tmp_path: Path, store: Path, copies: Copies) -> None:
     copies.ended.close()
-    with opened(tmp_path / "project", copies, "web", "doi") as project, pytest.raises(SourceUnavailable):
+    with (
+        opened(tmp_path / "project", copies, "web", "doi") as project,
+        pytest.raises(SourceUnavailable, match=r"first of the mirrors .* must answer: another can be put first"),
+    ):
         project.lock()
     assert not (tmp_path / "project/gotdata.lock").exists()
 
