@@ -259,7 +259,7 @@ def test_bytes_come_by_signed_urls_that_are_never_kept(archive: Archive) -> None
 def test_an_embargoed_dandiset_says_which_command_opens_it(archive: Archive) -> None:
     archive.embargoed = True
     archive.put("a.nwb", BODY)
-    with pytest.raises(AuthRequired, match=rf"embargo.*gotdata login {archive.root}/"):
+    with pytest.raises(AuthRequired, match=rf"embargo.*gotdata login dandi:{archive.root}/"):
         resolved(archive)
 
 

@@ -6,7 +6,15 @@ import pytest
 
 from gotdata.context import Context
 from gotdata.credentials import PUBLIC, Credential, Credentials
-from gotdata.errors import AccessDenied, AuthRequired, IntegrityError, ResolveError, SourceError, SourceUnavailable
+from gotdata.errors import (
+    AccessDenied,
+    AuthRequired,
+    IntegrityError,
+    NotFound,
+    ResolveError,
+    SourceError,
+    SourceUnavailable,
+)
 from gotdata.model import Checksum, Citation, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.report import Event
 from gotdata.sources import github_place
@@ -322,6 +330,34 @@ def test_a_private_repository_can_not_be_told_from_a_missing_one(double: Double)
     double.token = "another"
     with pytest.raises(ResolveError, match="your token does not open it"):
         resolved(double, ctx=ctx)
+
+
+def test_who_has_a_lock_of_a_private_repository_is_told_of_the_login(double: Double) -> None:
+    double.repo(REPO).commit({"a": b"1"})
+    pin = resolved(double)
+    file = listed(pin)["a"]
+    double.private.add(REPO)
+    with pytest.raises(AuthRequired, match=rf"private, or not there any more: `gotdata login github:{double.root}/`"):
+        content(pin, file)
+    double.token = "another"
+    with pytest.raises(NotFound):
+        content(pin, file, context(Credentials([Credential(f"{double.root}/", "cred:x", (("X", "old"),))])))
+
+
+def test_who_has_a_lock_of_private_lfs_files_is_told_of_the_login(double: Double) -> None:
+    pin = with_lfs(double)
+    file = next(file for file in listed(pin).values() if "/info/lfs/" in file.at)
+    double.private.add(REPO)
+    with pytest.raises(AuthRequired, match=r"private, or not there any more: `gotdata login github:http"):
+        content(pin, file)
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [("https://api.github.com/x", "login github`"), ("https://git.lab/api/v3/x", "login github:https://git.lab/`")],
+)
+def test_the_limit_names_the_installation_whose_token_raises_it(url: str, command: str) -> None:
+    assert command in str(SOURCE.explain(Refusal(url, 429, {}, "rate limit", False)))
 
 
 def test_a_used_up_limit_says_what_raises_it(double: Double) -> None:

@@ -203,6 +203,15 @@ def test_a_private_project_can_not_be_told_from_a_missing_one(double: Double) ->
         resolved(double, ctx=ctx)
 
 
+def test_who_has_a_lock_of_a_private_project_is_told_of_the_login(double: Double) -> None:
+    Branch(double).put("a", b"1")
+    pin = resolved(double)
+    file = listed(pin)["a"]
+    double.private.add(PROJECT)
+    with pytest.raises(AuthRequired, match=rf"private, or not there any more: `gotdata login gitlab:{double.root}/`"):
+        content(pin, file)
+
+
 def test_the_pin_has_the_name_of_now_and_its_citation(double: Double) -> None:
     Branch(double)
     pin = SOURCE.resolve(Ref(f"gitlab:{double.root}/LAB/Imaging/cells"), context())

@@ -19,8 +19,9 @@ from gotdata.errors import (
 from gotdata.report import Event
 from gotdata.settings import Settings
 from gotdata.sources import http_answer as answer
+from gotdata.sources.http_answer import login
 from gotdata.sources.http_engine import Engine
-from gotdata.testing.server import Server
+from gotdata.testing.server import Reply, Server
 from tests.sources.engines import BODY, Clock, engine, held_for, read
 
 # Tries
@@ -91,6 +92,53 @@ def test_no_connection_is_tried_again_and_then_said(server: Server) -> None:
 
 
 # What statuses mean
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("priv/f.csv", "priv/"),
+        ("priv/deep/", "priv/deep/"),
+        ("priv", "priv"),
+        ("a%20b/$(id)/;x&y/f.csv", "a%20b/%24%28id%29/%3Bx%26y/"),
+    ],
+)
+def test_a_login_is_named_at_what_was_refused_and_can_be_pasted(server: Server, path: str, named: str) -> None:
+    server.otherwise = lambda request: Reply(401, {}, b"")
+    with pytest.raises(AuthRequired) as caught:
+        engine().get(server.url + path)
+    assert str(caught.value).endswith(f"`gotdata login {server.url}{named}`")
+
+
+def test_a_login_is_named_where_a_redirect_was_refused(server: Server) -> None:
+    server.otherwise = lambda request: (
+        Reply(302, {"Location": "/priv/"}, b"") if request.path == "/in" else Reply(401, {}, b"")
+    )
+    with pytest.raises(AuthRequired, match=r"`gotdata login http://[^/]*/priv/`"):
+        engine().get(server.url + "in")
+
+
+def test_a_credential_that_was_not_taken_is_replaced_where_it_is(server: Server) -> None:
+    server.otherwise = lambda request: Reply(401, {}, b"")
+    with pytest.raises(AuthRequired, match=r"was not taken; `gotdata login http://[^/]*/priv/` puts"):
+        engine(held=held_for(f"{server.url}priv/")).get(server.url + "priv/deep/f.csv")
+
+
+@pytest.mark.parametrize(
+    ("url", "source", "command"),
+    [
+        ("https://api.osf.io/v2/nodes/x", "", "https://api.osf.io/"),
+        ("https://huggingface.co/api/x", "huggingface", "huggingface"),
+        ("https://hub.lab:8443/api/x", "huggingface", "huggingface:https://hub.lab:8443/"),
+        ("https://gitlab.com/api/v4/x", "gitlab", "https://gitlab.com/"),
+        ("https://api.sandbox.dandiarchive.org/api/", "dandi", "dandi:https://api.sandbox.dandiarchive.org/"),
+        ("https://figshare.lab/v2/", "figshare", "figshare:https://figshare.lab/"),
+        ("https://openneuro.org/crn/", "openneuro", "openneuro"),
+        ("https://neuro.lab/crn/", "openneuro", "openneuro:https://neuro.lab/"),
+    ],
+)
+def test_a_login_names_the_installation(url: str, source: str, command: str) -> None:
+    assert login(url, source) == f"`gotdata login {command}`"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from gotdata.credentials import PUBLIC, Credential, Credentials
 from gotdata.credentials.held import basic
 from gotdata.errors import AuthRequired, IntegrityError, ResolveError, SourceError, SourceUnavailable
 from gotdata.model import Pin, Ref, RemoteFile, Span
+from gotdata.sources.http_answer import Refusal
 from gotdata.sources.webdav import WebDav
-from gotdata.sources.webdav_listing import listing
+from gotdata.sources.webdav_listing import explain, listing
 from gotdata.testing.double import Switched
 from gotdata.testing.hostile_contract import HostileContract, Liar
 from gotdata.testing.server import Reply, Request
@@ -178,6 +179,13 @@ def test_a_share_with_a_password_says_who_takes_it(cloud: Cloud) -> None:
     pin = resolved(place.ref.url, ctx)
     assert content(pin, listed(pin, ctx)["f"], ctx) == BODY
     assert SOURCE.realm(pin, ctx) != PUBLIC
+
+
+def test_an_account_is_what_one_logs_in_to(cloud: Cloud) -> None:
+    url = f"{cloud.root}/remote.php/dav/files/ada/deep/f.csv"
+    error = explain(Refusal(url, 401, {}, "", False))
+    assert isinstance(error, AuthRequired)
+    assert f"`gotdata login {cloud.root}/remote.php/dav/files/ada/`" in str(error)
 
 
 def test_redirects_keep_the_method(cloud: Cloud) -> None:

@@ -26,7 +26,7 @@ from gotdata.paths import redact, shown
 from gotdata.report import Event
 from gotdata.sources.api import Hosted, naming, pages, rows, table, whole, words
 from gotdata.sources.base import Powers
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Refusal, login
 
 APIS = {
     "dandiarchive.org": "https://api.dandiarchive.org/api",
@@ -255,9 +255,8 @@ def _explain(refusal: Refusal) -> GotdataError | None:
         return None
     if refusal.credential:
         return AccessDenied(f"DANDI: {redact(refusal.url)} is under embargo, and your token does not open it")
-    root = refusal.url.partition("/api/")[0]
     return AuthRequired(
-        f"DANDI: {redact(refusal.url)} is under embargo, or closed: `gotdata login {redact(root)}/` stores an API key"
+        f"DANDI: {redact(refusal.url)} is under embargo, or closed: {login(refusal.url, 'dandi')} stores an API key"
     )
 
 

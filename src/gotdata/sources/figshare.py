@@ -26,7 +26,7 @@ from gotdata.report import Event
 from gotdata.sources.api import Hosted, below, naming, numbered, rows, table, whole, words
 from gotdata.sources.base import Powers
 from gotdata.sources.figshare_place import API, PAGES, Place, known, place
-from gotdata.sources.http_answer import Facts, Refusal
+from gotdata.sources.http_answer import Facts, Refusal, login
 from gotdata.sources.http_page import HTML
 
 PAGE = 1000
@@ -52,6 +52,8 @@ class Figshare(Hosted):
     def explain(self, refusal: Refusal) -> GotdataError | None:
         if refusal.status == 202 or refusal.headers.get("x-amzn-waf-action"):
             return SourceError(f"Figshare: {redact(refusal.url)} answered with a wall against programs, not with data")
+        if refusal.status == 401 and not refusal.credential and "/v2/" in refusal.url:
+            return AuthRequired(f"Figshare: {redact(refusal.url)} is not public: {login(refusal.url, self.name)}")
         return None
 
     def resolve(self, ref: Ref, ctx: Context) -> Pin:
@@ -261,7 +263,7 @@ def _check_access(there: Place, article: Mapping[str, Any], ctx: Context) -> Non
         until = words(article, "embargo_date")
         when = f"under embargo until {shown(until)}" if until else "not public"
         raise AuthRequired(
-            f"the files of {redact(page)} are {when}. If you may read them: `gotdata login {there.home}`"
+            f"the files of {redact(page)} are {when}. If you may read them: {login(there.home, 'figshare')}"
         )
 
 

@@ -18,7 +18,7 @@ from gotdata.manifest.files import check_pattern
 from gotdata.model import Span
 from gotdata.paths import redact, shown
 from gotdata.sources.api import rows, table, words
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Explain, Refusal
 
 LIMIT = 1024
 """Bytes below which every pointer is."""
@@ -89,16 +89,21 @@ def _split(line: str) -> tuple[str, str]:
     return pattern.replace("[[:space:]]", "?"), "".join(said)
 
 
-def read(endpoint: str, oid: str, size: int, span: Span, ctx: Context) -> io.RawIOBase:
+def read(endpoint: str, oid: str, size: int, span: Span, ctx: Context, explain: Explain) -> io.RawIOBase:
     """Bytes of an object. Where they lie is asked each time: those addresses are signed, and run out.
 
     Args:
         endpoint: ``https://host/owner/name.git/info/lfs``.
+        explain: what a refusal means to the host of the repository.
     """
     asked = {"operation": "download", "transfers": ["basic"], "hash_algo": "sha256"}
     post = {**asked, "objects": [{"oid": oid, "size": size}]}
     url = f"{endpoint}/objects/batch"
-    answer = ctx.http.json(url, {"Accept": _MEDIA, "Content-Type": _MEDIA}, explain=_explain, post=post)
+
+    def either(refusal: Refusal) -> GotdataError | None:
+        return _explain(refusal) or explain(refusal)
+
+    answer = ctx.http.json(url, {"Accept": _MEDIA, "Content-Type": _MEDIA}, explain=either, post=post)
     found: dict[str, Any] = next(iter(rows(answer, "objects")), {})
     if error := table(found, "error"):
         raise _refused(url, oid, error)

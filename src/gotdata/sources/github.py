@@ -16,9 +16,9 @@ from gotdata.report import Event
 from gotdata.sources import git_lfs, github_release
 from gotdata.sources.api import Hosted, naming, rows, table, words
 from gotdata.sources.base import Powers
-from gotdata.sources.github_place import LOGIN, PUBLIC, TITLE, Place, answered, ask, ask_commit, explain, place
+from gotdata.sources.github_place import PUBLIC, TITLE, Place, answered, ask, ask_commit, explain, place
 from gotdata.sources.github_tree import Tree
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Refusal, login
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _WORDS = 8
@@ -74,10 +74,24 @@ class GitHub(Hosted):
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         found, url = self._pinned(pin), self.url(pin, file)
+
+        def private(refusal: Refusal) -> GotdataError | None:
+            """Who may not know that a repository is there is told that it is not."""
+            if refusal.status not in (401, 404) or refusal.credential:
+                return None
+            return AuthRequired(f"{redact(url)} is private, or not there any more: {login(found.api, self.name)}")
+
         if url.startswith(f"{found.lfs}/objects/"):
-            return git_lfs.read(found.lfs, url.rpartition("/")[2], file.size or 0, span, ctx)
+            return git_lfs.read(found.lfs, url.rpartition("/")[2], file.size or 0, span, ctx, private)
         headers = {"Accept": "application/octet-stream"} if "private" in pin.version else None
-        return ctx.http.get(url, span, size=file.size, version=file.version, headers=headers, explain=self.explain)
+        return ctx.http.get(
+            url,
+            span,
+            size=file.size,
+            version=file.version,
+            headers=headers,
+            explain=lambda refusal: private(refusal) or explain(refusal),
+        )
 
     def homes(self, pin: Pin) -> tuple[str, ...]:
         found = self._pinned(pin)
@@ -97,7 +111,7 @@ class GitHub(Hosted):
             if ctx.credentials.find(found.api) is None:
                 raise AuthRequired(
                     f"{redact(found.page)} is private, or there is no such repository at {TITLE}: check its spelling, "
-                    f"or {LOGIN}"
+                    f"or {login(found.api, self.name)}"
                 ) from error
             raise NotFound(f"{redact(found.page)}: no such repository, or your token does not open it") from error
 

@@ -12,11 +12,10 @@ from gotdata.context import Context
 from gotdata.errors import AccessDenied, GotdataError, NotFound, SourceError, SourceUnavailable
 from gotdata.paths import redact, shown
 from gotdata.sources.api import table
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Refusal, login
 from gotdata.sources.http_page import Page
 
 TITLE = "GitHub"
-LOGIN = "`gotdata login github`"
 _JSON = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _NAME = re.compile(r"(?!\.+$)[\w.-]+")
 _PAGES = re.compile(
@@ -158,7 +157,7 @@ def explain(refusal: Refusal) -> GotdataError | None:
     used_up = headers.get("X-RateLimit-Remaining") == "0"
     if refusal.status in (403, 429) and (used_up or "rate limit" in text or "Retry-After" in headers):
         wait = _wait(headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "") if used_up else "")
-        higher = "" if refusal.credential else f"; with a token it is higher: {LOGIN}"
+        higher = "" if refusal.credential else f"; with a token it is higher: {login(refusal.url, 'github')}"
         return SourceUnavailable(
             f"{url}: {TITLE}'s rate limit is used up, for {wait / 60:.0f} more minutes{higher}", wait
         )

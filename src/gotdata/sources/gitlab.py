@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from gotdata.context import Context
-from gotdata.errors import AuthRequired, IntegrityError, NotFound, ResolveError, SourceError
+from gotdata.errors import AuthRequired, GotdataError, IntegrityError, NotFound, ResolveError, SourceError
 from gotdata.model import Checksum, Citation, Kind, Pin, Ref, RemoteFile
 from gotdata.paths import redact, shown
 from gotdata.sources.api import Hosted, naming, next_link, pages, rows, table, whole, words
 from gotdata.sources.base import Powers
 from gotdata.sources.http import ahead
+from gotdata.sources.http_answer import Refusal, login
 from gotdata.sources.http_page import Page, parsed
 
 TITLE = "GitLab"
@@ -119,6 +120,13 @@ class GitLab(Hosted):
     def homes(self, pin: Pin) -> tuple[str, ...]:
         return (f"{_pinned(pin).api}/repository/files/",)
 
+    def explain(self, refusal: Refusal) -> GotdataError | None:
+        """Of a file: who may not know that a project is there is told that it is not."""
+        # What it sends on to a store of objects is that one's affair.
+        if refusal.status not in (401, 404) or refusal.credential or "/api/v4/" not in refusal.url:
+            return None
+        return AuthRequired(f"{redact(refusal.url)} is private, or not there any more: {login(refusal.url, self.name)}")
+
 
 def _place(url: str) -> _Place | None:
     if url.lower().startswith("gitlab:"):
@@ -156,7 +164,7 @@ def _project(place: _Place, ctx: Context) -> Mapping[str, Any]:
         if ctx.credentials.find(place.api) is None:
             raise AuthRequired(
                 f"{redact(place.page)} is private, or there is no such project at {TITLE}: check its spelling, or "
-                f"`gotdata login {redact(place.root)}`"
+                f"{login(place.root, 'gitlab')}"
             ) from error
         raise NotFound(f"{redact(place.page)}: no such project, or your token does not open it") from error
     if not words(info, "id").isdigit():

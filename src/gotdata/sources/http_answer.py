@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
+from gotdata.credentials import Credential
+from gotdata.credentials.providers import of
 from gotdata.credentials.urls import site, spelt
 from gotdata.errors import (
     AccessDenied,
@@ -197,30 +199,58 @@ def retry_after(status: int, headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def login(url: str, source: str = "") -> str:
+    """The command that stores a credential for what was refused at ``url``, fit to be pasted into a shell: whoever made
+    the URL chose its signs. Where no provider is known by its host, it is for an installation of ``source``, else for
+    the folder: what lies above may be open, and does not say what is wanted."""
+    known = of(url)
+    if source and known and known[0] == source and known[1].prefixes:
+        return f"`gotdata login {source}`"
+    if source or known:
+        return f"`gotdata login {'' if known else f'{source}:'}{_plain(spelt(site(url)))}`"
+    return f"`gotdata login {redact(_plain(_folder(url)))}`"
+
+
+def _folder(url: str) -> str:
+    """A name without a dot may be a folder's own, and what is above it open."""
+    parent, slash, name = spelt(url).rpartition("/")
+    return f"{parent}{slash}" if "." in name else spelt(url)
+
+
+def _plain(url: str) -> str:
+    return quote(url, safe="/:%~@+,=[]")
+
+
 def fault(
-    status: int, headers: Mapping[str, str], asked: str, credential: bool = False, url: str = "", origin: str = ""
+    status: int,
+    headers: Mapping[str, str],
+    asked: str,
+    credential: bool = False,
+    url: str = "",
+    held: Credential | None = None,
 ) -> GotdataError:
     """The error that a status means.
 
     Args:
         asked: the URL that was asked; ``url`` is the one that answered, where a redirect led there.
-        credential: whether the request carried one; ``origin`` is where that was found.
+        credential: whether the request carried one; ``held`` is that, where it is no header of the caller.
     """
     way = f" (by way of {site(url)})" if url and site(url) != site(asked) else ""
     where = redact(asked) + way
-    login = f"`gotdata login {spelt(site(asked))}`"
+    command = login(_refused(asked, url, held))
     if status in PASSING:
         wait = retry_after(status, headers)
         when = f"asks to wait {wait:.0f} s" if wait else "try again later"
         return SourceUnavailable(f"{where} answered {status} ({_reason(status)}): {when}", wait)
     if status == 401 and credential:
-        held = f"the credential for it{f' (from {origin})' if origin else ''} was not taken"
-        return AuthRequired(f"{where} answered 401: {held}; {login} puts in a new one")
+        found = f" (from {held.origin})" if held else ""
+        text = f"the credential for it{found} was not taken; {command} puts in a new one"
+        return AuthRequired(f"{where} answered 401: {text}")
     if status == 401:
-        return AuthRequired(f"{where} answered 401: it wants a credential, and there is none for it: {login}")
+        return AuthRequired(f"{where} answered 401: it wants a credential, and there is none for it: {command}")
     if status in (403, 451):
-        held = "your credential does not give access" if credential else f"if it wants a credential: {login}"
-        return AccessDenied(f"{where} answered {status} ({_reason(status)}): {held}")
+        why = "your credential does not give access" if credential else f"if it wants a credential: {command}"
+        return AccessDenied(f"{where} answered {status} ({_reason(status)}): {why}")
     if status in (404, 410):
         return NotFound(
             f"{where} answered {status}: it is not there{' any more' if status == 410 else ''}; check the URL"
@@ -236,6 +266,13 @@ def fault(
     if status in (202, 204):
         return SourceError(f"{where} answered {status} without the file: not ready yet, or it keeps programs out")
     return SourceError(f"{where} answered {status} ({_reason(status)})")
+
+
+def _refused(asked: str, url: str, held: Credential | None) -> str:
+    """What a credential is due for: what that was for which was not taken, unless it was for the whole host."""
+    if held and (urlsplit(held.prefix).path or "/") != "/":
+        return held.prefix
+    return url if url and site(url) == site(asked) else asked
 
 
 def _reason(status: int) -> str:

@@ -116,8 +116,7 @@ class Asker:
             if error := asked.explain(refusal):
                 return error
         found = self._credentials.find(url) if credential else None
-        origin = found.origin if found else ""
-        return answer.fault(response.status, response.headers, asked.url, credential, url, origin)
+        return answer.fault(response.status, response.headers, asked.url, credential, url, found)
 
     @staticmethod
     def target(url: str, location: str) -> str:
@@ -200,7 +199,7 @@ class Asker:
             raise answer.fault(status, response.headers, url)
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise SourceError(f"{redact(url)} answered {status} where a token was due")

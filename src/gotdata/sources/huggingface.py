@@ -23,7 +23,7 @@ from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile
 from gotdata.paths import redact, shown
 from gotdata.sources.api import Hosted, naming, next_link, pages, rows, table, whole, words
 from gotdata.sources.base import Powers
-from gotdata.sources.http_answer import Refusal, retry_after
+from gotdata.sources.http_answer import Refusal, login, retry_after
 from gotdata.sources.http_page import Page, parsed
 
 TITLE = "Hugging Face"
@@ -110,19 +110,20 @@ class HuggingFace(Hosted):
     def explain(self, refusal: Refusal) -> GotdataError | None:
         """By the code that the Hub sends beside its status (https://huggingface.co/docs/hub/api)."""
         code, url = refusal.headers.get("X-Error-Code", ""), redact(refusal.url)
+        command = login(refusal.url, self.name)
         if refusal.status == 429:
             reset = re.search(r"\bt=(\d{1,6})\b", refusal.headers.get("RateLimit", ""))
             wait = float(reset[1]) if reset else retry_after(429, refusal.headers)
-            return SourceUnavailable(f"{url}: {TITLE} was asked too often; a token has a higher limit: {_LOGIN}", wait)
+            return SourceUnavailable(f"{url}: {TITLE} was asked too often; a token has a higher limit: {command}", wait)
         if code == "GatedRepo":
             kind = AccessDenied if refusal.credential else AuthRequired
-            return kind(f"{url} is gated: ask for access on its page at {TITLE}, then {_LOGIN}")
+            return kind(f"{url} is gated: ask for access on its page at {TITLE}, then {command}")
         if code == "DisabledRepo":
             return AccessDenied(f"{url} was disabled by {TITLE}")
         if code == "RepoNotFound" or (refusal.status == 401 and not code):
             if refusal.credential:
                 return NotFound(f"{url}: there is no such repository at {TITLE}, or your token does not open it")
-            return AuthRequired(f"{url} is private, or there is no such repository at {TITLE}: {_LOGIN}")
+            return AuthRequired(f"{url} is private, or there is no such repository at {TITLE}: {command}")
         if code in ("RevisionNotFound", "EntryNotFound"):
             what = "revision (a branch, a tag, a commit)" if code == "RevisionNotFound" else "file or folder"
             return NotFound(f"{url}: {TITLE} has no such {what} in this repository")
@@ -146,9 +147,6 @@ class HuggingFace(Hosted):
         if not found or found[0].get("path") != place.path:
             raise NotFound(f"{redact(place.page)} has no {shown(place.path)} at {commit[:12]}")
         return found[0]
-
-
-_LOGIN = "`gotdata login https://huggingface.co/`"
 
 
 def _place(url: str) -> _Place | None:

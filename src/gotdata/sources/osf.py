@@ -15,7 +15,7 @@ from gotdata.paths import redact, shown
 from gotdata.report import Event
 from gotdata.sources.api import Hosted, below, naming, pages, rows, table, whole, words
 from gotdata.sources.base import Powers
-from gotdata.sources.http_answer import Refusal, retry_after
+from gotdata.sources.http_answer import Refusal, login, retry_after
 from gotdata.sources.osf_place import Place, known, place
 
 OWN_STORAGE = "osfstorage"
@@ -45,7 +45,8 @@ class Osf(Hosted):
     def explain(self, refusal: Refusal) -> GotdataError | None:
         if refusal.status == 429:
             wait = retry_after(429, refusal.headers)
-            more = "" if refusal.credential else "; guests have 100 questions an hour, `gotdata login osf` gives more"
+            hint = f"; guests have 100 questions an hour, {login(refusal.url, self.name)} gives more"
+            more = "" if refusal.credential else hint
             when = f"asks to wait {wait:.0f} s" if wait else "asks to wait"
             return SourceUnavailable(f"OSF: {redact(refusal.url)} {when}{more}", wait)
         if refusal.status == 410:

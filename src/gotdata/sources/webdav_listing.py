@@ -12,7 +12,7 @@ from gotdata.context import Context
 from gotdata.errors import GotdataError, ResolveError, SourceError, SourceUnavailable
 from gotdata.model import Checksum
 from gotdata.paths import redact
-from gotdata.sources.http_answer import Refusal
+from gotdata.sources.http_answer import Refusal, fault
 from gotdata.sources.http_page import HTML, Page
 
 _D, _OC = "{DAV:}", "{http://owncloud.org/ns}"
@@ -21,6 +21,8 @@ _BODY = (
     b"<d:resourcetype/><d:getcontentlength/><d:getetag/><d:getlastmodified/><d:displayname/><oc:checksums/>"
     b"</d:prop></d:propfind>"
 )
+_ACCOUNT = re.compile(r"https?://[^?#]*?/remote\.php/(?:dav/(?:files|spaces)/[^/?#]+|webdav)/")
+"""The address of all that an account of Nextcloud or ownCloud has, or a space of the latter."""
 _LENGTHS = {"sha256": 64, "sha1": 40, "md5": 32, "adler32": 8}
 
 
@@ -72,6 +74,9 @@ def listing(
 
 
 def explain(refusal: Refusal) -> GotdataError | None:
+    """A password is an account's, not a folder's."""
+    if refusal.status == 401 and (account := _ACCOUNT.match(refusal.url)):
+        return fault(401, refusal.headers, account[0], refusal.credential)
     if refusal.status == 423:
         return SourceUnavailable(f"{redact(refusal.url)} is locked (423): somebody writes to it")
     if refusal.status in (405, 501):
