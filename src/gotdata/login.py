@@ -28,6 +28,8 @@ from gotdata.sources.http_page import parsed
 _COLLECTION = re.compile(r"globus:(?://)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/.*)?", re.I)
 _AZURE = re.compile(r"https://[a-z0-9]+\.(?:blob|dfs)\.core\.[a-z.]+/")
 _ENDS = re.compile(r"expires on (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
+_SHORT = {"zenodo": "https://zenodo.org/", "4tu": "figshare:https://data.4tu.nl/"}
+"""What people call an installation that has a name of its own."""
 _HTTPS_SCOPE = "https://auth.globus.org/scopes/{}/https"
 
 
@@ -46,13 +48,27 @@ class Target:
         return PROVIDERS[self.source] if self.source else Provider(site(self.prefix))
 
     @property
+    def elsewhere(self) -> bool:
+        """It is somebody's own installation of what there is once: the public one learns nothing of its secrets, and
+        gives it none."""
+        return bool(self.provider.prefixes) and self.prefix not in self.provider.prefixes
+
+    @property
     def page(self) -> str:
         """Where a token is made, or empty."""
-        return self.provider.page.format(self.prefix.rstrip("/"))
+        return "" if self.elsewhere else self.provider.page.format(self.prefix.rstrip("/"))
 
     @property
     def flow(self) -> Flow | None:
-        return self.provider.flow
+        return None if self.elsewhere else self.provider.flow
+
+    @property
+    def question(self) -> str:
+        """The URL at which it is said who asks, or empty."""
+        asked = self.provider.check
+        if asked and self.elsewhere:
+            asked = self.provider.own or re.sub("^https://[^/]+", "", asked)
+        return self.prefix.rstrip("/") + asked if asked.startswith("/") else asked
 
 
 def target(where: str, engine: Engine) -> Target:
@@ -62,12 +78,13 @@ def target(where: str, engine: Engine) -> Target:
     Raises:
         ManifestError: it is none of these.
     """
+    where = _SHORT.get(where.lower(), where)
     if found := _COLLECTION.fullmatch(where):
         return Target(PROVIDERS["globus"].prefixes[0], "token", "globus", found[1].lower())
     if provider := PROVIDERS.get(where):
         if not provider.prefixes:
             raise ManifestError(
-                f"{provider.title} is installed in many places: `gotdata login https://HOST/` names one"
+                f"{provider.title} is installed in many places: `gotdata login {provider.example}` names one"
             )
         return Target(provider.prefixes[0], "token", where)
     named, _, rest = where.partition(":")
@@ -152,12 +169,17 @@ def check(where: Target, entry: dict[str, Any], settings: Settings) -> dict[str,
         AuthRequired, AccessDenied: it is not taken.
         SourceUnavailable: nobody answered.
     """
-    question = where.provider.check
+    question = where.question
     with _engine(where.prefix, entry, settings) as engine:
         if not question:
             _touch(where, engine)
             return entry
-        page = engine.text(question if "://" in question else where.prefix.rstrip("/") + question)
+        try:
+            page = engine.text(question)
+        except NotFound:
+            if where.elsewhere:
+                return entry
+            raise
         name = _under(parsed(page), where.provider.name) if where.provider.name else None
         ends = _ENDS.search(_said_of_token(where, engine)) or re.match(
             r"(\S+ [\d:]+) UTC", page.headers.get("github-authentication-token-expiration", "")
@@ -239,6 +261,9 @@ def forget(where: str, environ: Mapping[str, str] = os.environ) -> str:
         ManifestError: there is none of ours; it says where else one is.
     """
     path = _writable(environ)
+    where = _SHORT.get(where.lower(), where)
+    named, _, rest = where.partition(":")
+    where = rest if named in PROVIDERS and "://" in rest else where
     provider = PROVIDERS.get(where)
     url = provider.prefixes[0] if provider and provider.prefixes else where
     held = file.entries(path, named=True) if path.exists() else {}

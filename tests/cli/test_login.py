@@ -19,7 +19,10 @@ from urllib.parse import parse_qsl
 import click
 import pytest
 
-from gotdata.credentials import providers
+from gotdata.credentials import Credentials, providers
+from gotdata.errors import AuthRequired
+from gotdata.settings import Settings
+from gotdata.sources.http_engine import Engine
 from gotdata.testing.server import Reply, Request, Server
 from tests.cli.fakes import Line, Said
 
@@ -74,15 +77,16 @@ def piped(gotdata: Line, monkeypatch: pytest.MonkeyPatch, text: str, *words: str
     return said
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Somebody at a terminal, who answers each question with the token. What they were asked, and whether it was
     hidden."""
     asked: list[tuple[str, bool]] = []
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     def prompt(text: str, hide_input: bool = False, **_: object) -> str:
         asked.append((text, hide_input))
@@ -158,10 +162,108 @@ def test_a_signature_of_azure_is_kept_without_its_url(
     assert stored(home) == {url: {"query": f"sv=1&sig={TOKEN}"}}
 
 
+def closed(request: Request) -> Reply | None:
+    """A web server with a password on one folder, and no provider's API."""
+    if not request.path.startswith("/priv/"):
+        return Reply(200, {"Content-Type": "text/html"}, b"<html>Welcome</html>")
+    known = request.headers.get("authorization") == "Basic bWU6czNjcjN0LXRva2Vu"
+    return None if known else Reply(401, {"WWW-Authenticate": 'Basic realm="lab"'}, b"")
+
+
+def test_the_login_that_a_refusal_names_is_the_one_that_helps(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]]
+) -> None:
+    server.otherwise = closed
+    with pytest.raises(AuthRequired) as refused:
+        Engine(Settings(), Credentials()).get(f"{server.url}priv/f.csv")
+    named = re.search("`gotdata login (.*?)`", str(refused.value))
+    assert named
+    assert gotdata("login", named[1]).code == 0
+    assert stored(home) == {server.at("priv/"): {"basic": f"me:{TOKEN}", "account": "me"}}
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "words"), [(EOFError, 2, "no token was given"), (KeyboardInterrupt, 130, "")]
+)
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+@pytest.mark.parametrize("user", [(), ("--user", "me")])
+def test_who_types_nothing_is_not_told_of_a_fault(
+    gotdata: Line,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: type[BaseException],
+    code: int,
+    words: str,
+    flags: tuple[str, ...],
+    user: tuple[str, ...],
+) -> None:
+    def end(*_: object) -> str:
+        raise ended
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("click.termui.hidden_prompt_func", end)
+    said = gotdata("login", "osf", *user, *flags)
+    assert said.code == code
+    assert (words or "interrupted") in said.err
+    assert "fault of gotdata" not in said.err
+    assert not stored(home)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        ("github", "/api/v3/user"),
+        ("huggingface", "/api/whoami-v2"),
+        ("figshare", "/v2/account"),
+        ("dandi", "/api/users/me/"),
+        ("osf", "/v2/users/me/"),
+        ("gdrive", "/drive/v3/about?fields=user(emailAddress)"),
+    ],
+)
+def test_a_token_for_ones_own_installation_is_checked_there(
+    gotdata: Line, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch, source: str, asked: str
+) -> None:
+    server.otherwise = lambda request: says({})
+    said = piped(gotdata, monkeypatch, TOKEN, f"{source}:{server.url}", "--with-token")
+    assert said.code == 0, said.err
+    assert [request.path for request in server.requests] == [asked]
+    assert stored(home) == {server.url: {"source": source, "token": TOKEN}}
+
+
+def test_one_s_own_installation_may_not_say_who_asks(
+    gotdata: Line, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert piped(gotdata, monkeypatch, TOKEN, f"figshare:{server.url}", "--with-token").code == 0
+    assert stored(home) == {server.url: {"source": "figshare", "token": TOKEN}}
+
+
+def test_one_s_own_installation_is_no_matter_of_the_public_one_s_pages(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]]
+) -> None:
+    for source in ("github", "gdrive"):
+        assert gotdata("login", f"{source}:{server.url}", "--no-check").code == 0
+    assert person == [(f"Token for {server.url}", True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "source"),
+    [("zenodo", "https://zenodo.org/", "invenio"), ("4TU", "https://data.4tu.nl/", "figshare")],
+)
+def test_what_has_a_name_of_its_own_is_known_by_it(
+    gotdata: Line, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, url: str, source: str
+) -> None:
+    assert piped(gotdata, monkeypatch, TOKEN, name, "--with-token", "--no-check").code == 0
+    assert stored(home) == {url: {"source": source, "token": TOKEN}}
+    assert gotdata("login", "--remove", name).code == 0
+    assert not stored(home)
+
+
 @pytest.mark.parametrize(
     ("where", "words"),
     [
         ("dataverse", "Dataverse is installed in many places"),
+        ("invenio", "`gotdata login https://zenodo.org/` names one"),
+        ("ckan", "`gotdata login https://HOST/` names one"),
         ("nobody", "neither a URL nor one of dataverse, osf"),
         ("s3", "aws configure"),
         ("http://lab.example/", "is not https"),

@@ -119,12 +119,22 @@ def _secret(what: str, piped: bool) -> str:
 def _hidden(what: str, empty: bool = False) -> str:
     _check_terminal()
     options: dict[str, Any] = {"default": "", "show_default": False} if empty else {}
-    return str(click.prompt(what, hide_input=True, err=True, **options)).strip()
+    return _prompted(what, hide_input=True, **options)
 
 
 def _asked(what: str) -> str:
     _check_terminal()
-    return str(click.prompt(what, err=True)).strip()
+    return _prompted(what)
+
+
+def _prompted(what: str, **options: Any) -> str:
+    try:
+        return str(click.prompt(what, err=True, **options)).strip()
+    except click.Abort as ended:
+        # It is what click makes of both: Ctrl-C, and the end of what is typed.
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise ManifestError("no token was given") from None
 
 
 def _check_terminal() -> None:

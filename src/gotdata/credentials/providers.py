@@ -40,6 +40,7 @@ class Provider:
     password_of: prefixes at which the token is sent as the password of a user, by that user's name.
     page: where people make a token; ``{}`` is the installation's root. Empty: it can't be pasted.
     check: what answers who asks; where it begins with ``/``, below the root. Empty: nothing does.
+    own: where that is below somebody's own installation, if not at the same path.
     name: the path of keys in that answer that is the account's name.
     known_by: a public question below the root, and the path of keys in its answer, which tell such an installation.
     environ: variables of its own tools that hold a token.
@@ -52,6 +53,7 @@ class Provider:
     password_of: Mapping[str, str] = field(default_factory=dict)
     page: str = ""
     check: str = ""
+    own: str = ""
     name: tuple[str, ...] = ()
     known_by: tuple[str, ...] = ()
     environ: tuple[str, ...] = ()
@@ -60,6 +62,11 @@ class Provider:
     def headers(self, prefix: str, token: str) -> tuple[tuple[str, str], ...]:
         user = self.password_of.get(prefix)
         return ((self.header[0], self.header[1].format(token) if user is None else basic(f"{user}:{token}")),)
+
+    @property
+    def example(self) -> str:
+        """The address of an installation."""
+        return f"https://{self.hosts[0] if self.hosts else 'HOST'}/"
 
     def places(self, prefix: str) -> tuple[str, ...]:
         """All addresses of the account that is known at ``prefix``."""
@@ -154,6 +161,7 @@ PROVIDERS: Mapping[str, Provider] = {
         password_of={"https://github.com/": "x-access-token"},
         page="https://github.com/settings/personal-access-tokens",
         check="https://api.github.com/user",
+        own="/api/v3/user",
         name=("login",),
         environ=("GH_TOKEN", "GITHUB_TOKEN"),
     ),
