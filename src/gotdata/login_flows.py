@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from gotdata.credentials.held import Post
 from gotdata.credentials.providers import Flow
-from gotdata.credentials.renew import check_url, granted
+from gotdata.credentials.renew import check_url, granted, without
 from gotdata.errors import AccessDenied, AuthRequired, SourceError
 from gotdata.paths import redact, shown
 
@@ -62,7 +62,7 @@ def run(flow: Flow, client: Client, scope: str, talk: Talk) -> Mapping[str, Any]
 def _device(flow: Flow, client: Client, scope: str, talk: Talk) -> Mapping[str, Any]:
     """RFC 8628: the person enters a code on a page; we ask until they did."""
     begun = talk.post(flow.begin, {"client_id": client.id, "scope": scope, **flow.more})
-    _check(begun, flow.begin)
+    _check(begun, flow.begin, {})
     page, code = str(begun.get("verification_uri") or begun.get("verification_url") or ""), begun.get("user_code")
     device = begun.get("device_code")
     if not page or not isinstance(code, str) or not isinstance(device, str):
@@ -72,7 +72,8 @@ def _device(flow: Flow, client: Client, scope: str, talk: Talk) -> Mapping[str, 
     interval, end = _seconds(begun, "interval", _INTERVAL), talk.clock() + _seconds(begun, "expires_in", _LONGEST)
     while talk.clock() < end:
         talk.sleep(interval)
-        found = talk.post(flow.token, {"grant_type": _DEVICE, "device_code": device, **client.form})
+        form = {"grant_type": _DEVICE, "device_code": device, **client.form}
+        found = talk.post(flow.token, form)
         match found.get("error"):
             case "authorization_pending":
                 pass
@@ -81,7 +82,7 @@ def _device(flow: Flow, client: Client, scope: str, talk: Talk) -> Mapping[str, 
             case "expired_token":
                 break
             case _:
-                _check(found, flow.token)
+                _check(found, flow.token, form)
                 granted(found, flow.token)
                 return found
     raise AuthRequired("the code was not entered in time; run `gotdata login` again")
@@ -107,17 +108,21 @@ def _code(flow: Flow, client: Client, scope: str, talk: Talk) -> Mapping[str, An
     if "redirect_uri" in flow.more:
         form["redirect_uri"] = flow.more["redirect_uri"]
     found = talk.post(flow.token, form)
-    _check(found, flow.token)
+    _check(found, flow.token, form)
     granted(found, flow.token)
     return found
 
 
-def _check(found: Mapping[str, Any], url: str) -> None:
+def _check(found: Mapping[str, Any], url: str, form: Mapping[str, str]) -> None:
     if error := found.get("error"):
-        said = f": {shown(str(found['error_description']))}" if found.get("error_description") else ""
-        raise AccessDenied(f"{redact(url)} refused ({shown(str(error))}){said}; run `gotdata login` again")
+        why = found.get("error_description")
+        said = f": {shown(without(str(why), form))}" if why else ""
+        raise AccessDenied(
+            f"{redact(url)} refused ({shown(without(str(error), form))}){said}; run `gotdata login` again"
+        )
 
 
 def _seconds(found: Mapping[str, Any], name: str, default: float) -> float:
     value = found.get(name, default)
-    return min(max(float(value), 1.0), _LONGEST) if isinstance(value, int | float) else default
+    # In this order, NaN is 1; and no int is too long.
+    return float(min(max(1.0, value), _LONGEST)) if isinstance(value, int | float) else default

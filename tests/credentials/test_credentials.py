@@ -114,7 +114,7 @@ def test_an_account_keeps_its_realm_when_its_token_changes(tmp_path: Path) -> No
     ("text", "words"),
     [
         ('["https://h/"]\nbearer = s3cr3t', "not TOML at line 2"),
-        ('["https://h/"]\nbarer = "s3cr3t"', "has barer; there are bearer, basic, headers, "),
+        ('["https://h/"]\nbarer = "s3cr3t"', "an unknown key at line 2; there are bearer, basic, headers, "),
         ('["https://h/"]\naccount = "s3cr3t"', "needs one of"),
         ('["https://h/"]\nbearer = "s3cr3t"\nbasic = "s3cr3t:x"', "needs one of"),
         ('["h/data"]\nbearer = "s3cr3t"', "no prefix such as https://"),

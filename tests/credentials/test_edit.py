@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 import threading
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gotdata.credentials import edit
+from gotdata.credentials.held import holder
 from gotdata.errors import ManifestError
 
 WRITTEN = """\
@@ -110,6 +112,28 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, secret: s
 
 def test_a_refresh_token_that_was_replaced_is_kept_where_it_stood(path: Path) -> None:
     edit.put(path, "https://c.example/", {"client": "me", "refresh": "first"})
-    edit.replace_refresh(path, "https://c.example/", "second")
-    assert tomllib.loads(path.read_text())["https://c.example/"] == {"client": "me", "refresh": "second"}
-    edit.replace_refresh(path.parent / "nowhere.toml", "https://c.example/", "third")
+    account = holder("me", "first")
+    edit.replace_refresh(path, "https://c.example/", "second", account)
+    kept = {"client": "me", "refresh": "second", "account": account}
+    assert tomllib.loads(path.read_text())["https://c.example/"] == kept
+    edit.replace_refresh(path.parent / "nowhere.toml", "https://c.example/", "third", account)
+
+
+def test_a_refresh_token_does_not_replace_another_account_s(path: Path) -> None:
+    edit.put(path, "https://c.example/", {"client": "me", "refresh": "of bob"})
+    edit.replace_refresh(path, "https://c.example/", "of alice", holder("me", "older, of alice"))
+    assert tomllib.loads(path.read_text())["https://c.example/"] == {"client": "me", "refresh": "of bob"}
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system opens no file without following links")
+def test_a_link_in_the_place_of_the_lock_empties_nothing(path: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    lock = path.with_name(f".{path.name}.lock")
+    lock.symlink_to(victim)
+    with pytest.raises(ManifestError, match="can't be written"):
+        edit.put(path, "https://a.example/", {"bearer": "new"})
+    assert victim.read_text() == "precious"
+    lock.unlink()
+    edit.put(path, "https://a.example/", {"bearer": "new"})
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600

@@ -12,7 +12,7 @@ import pytest
 
 from gotdata import credentials
 from gotdata.credentials import Credential
-from gotdata.errors import AuthRequired, ManifestError
+from gotdata.errors import AuthRequired, ManifestError, SourceError
 from tests.credentials.places import Home, headers, no_network
 
 
@@ -139,6 +139,82 @@ def test_a_refresh_token_that_is_replaced_is_kept(home: Home) -> None:
     assert endpoint.asked[0]["refresh_token"] == "r2"
 
 
+def realm(home: Home, text: str) -> str:
+    return find(home, text).realm
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        'bearer = {file = "secret"}',
+        'basic = {file = "secret"}',
+        'headers = {X-Key = {file = "secret"}}',
+        'refresh = {file = "secret"}\nclient = "me"\ntoken_url = "https://auth.example/token"',
+    ],
+)
+def test_another_secret_in_a_file_is_another_account_until_one_is_named(home: Home, entry: str) -> None:
+    def both(text: str) -> set[str]:
+        realms = set()
+        for secret in ("alice:1", "bob:2"):
+            home.write("secret", secret)
+            realms.add(realm(home, text))
+            assert realm(home, text) in realms
+        return realms
+
+    text = f'["https://h.example/"]\n{entry}'
+    assert len(both(text)) == 2
+    assert len(both(f'{text}\naccount = "lab"')) == 1
+
+
+def test_another_refresh_token_of_the_same_program_is_another_account(home: Home) -> None:
+    assert realm(home, REFRESHED) == realm(home, REFRESHED)
+    assert realm(home, REFRESHED) != realm(home, REFRESHED.replace("r1", "of bob"))
+    named = REFRESHED + 'account = "lab"'
+    assert realm(home, named) == realm(home, named.replace("r1", "r2"))
+
+
+def test_another_token_of_the_grid_is_another_account(home: Home) -> None:
+    text, realms = '["https://h.example/"]\nwlcg = true', set()
+    for token in ("alice", "bob"):
+        home.environ["BEARER_TOKEN"] = token
+        realms.add(realm(home, text))
+    assert len(realms) == 2
+
+
+def test_a_secret_that_can_t_be_read_is_no_account_that_was_seen_before(home: Home) -> None:
+    text = '["https://h.example/"]\nbearer_file = "absent"'
+    assert realm(home, text) != realm(home, text)
+
+
+@pytest.mark.parametrize("when", ["0001-01-01", "0001-01-01T00:00:00+14:00", "1970-01-01"])
+def test_a_date_that_no_clock_knows_is_a_mistake(home: Home, when: str) -> None:
+    with pytest.raises(ManifestError, match="expires must be a date"):
+        find(home, f'["https://h.example/"]\nbearer = "x"\nexpires = {when}')
+
+
+def test_the_last_date_of_all_is_never(home: Home) -> None:
+    assert find(home, '["https://h.example/"]\nbearer = "x"\nexpires = 9999-12-31T23:59:59Z').expires is None
+
+
+@pytest.mark.parametrize("lasts", [10**400, float("inf"), float("nan"), -1])
+def test_a_token_that_lasts_absurdly_long_is_a_token(home: Home, lasts: float) -> None:
+    assert dict(find(home, REFRESHED).sent(Endpoint(lasts)).headers) == {"Authorization": "Bearer t1"}
+
+
+@pytest.mark.parametrize("more", [{"refresh_token": "\ud800"}, {"refresh_token": 5}, {"access_token": "\ud800"}])
+def test_a_token_that_is_no_text_is_a_fault_of_its_endpoint(home: Home, more: Mapping[str, Any]) -> None:
+    with pytest.raises(SourceError, match="answered no access token"):
+        find(home, REFRESHED).sent(Endpoint(3600, more))
+    assert 'refresh = "r1"' in (home.path / "credentials.toml").read_text()
+
+
+def test_an_endpoint_that_echoes_a_secret_is_not_quoted(home: Home) -> None:
+    text = REFRESHED.replace('"r1"', '"s3cr3t/r1"') + 'client_secret = "s3cr3t-of-app"'
+    with pytest.raises(AuthRequired, match="does not renew it") as caught:
+        find(home, text).sent(lambda url, form: {"error": f"no s3cr3t/r1, s3cr3t%2Fr1 of {form['client_secret']}"})
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_refusal_to_renew_says_which_command_helps(home: Home) -> None:
     with pytest.raises(
         AuthRequired, match=r"auth.example does not renew it \(invalid_grant\); `gotdata login https://h"
@@ -207,6 +283,23 @@ def test_the_keyring_holds_a_secret_under_its_prefix(home: Home, monkeypatch: py
 )
 def test_a_mistake_is_named_and_no_secret_told(home: Home, entry: str, words: str) -> None:
     home.write("credentials.toml", f'["https://h.example/"]\n{entry}')
+    with pytest.raises(ManifestError) as caught:
+        home.load()
+    assert words in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('# mine\n["https://h.example/"]\nbearer = "x"\ns3cr3t = ""', "an unknown key at line 4; there are bearer"),
+        ('\ns3cr3t = "x"', "the entry at line 2 must be a table"),
+        ('["s3cr3t"]\nbearer = "x"', "the entry at line 1 is no prefix such as https://host/folder/"),
+        ('["http://[s3cr3t"]\nbearer = "x"', "the entry at line 1 is no prefix"),
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_said_by_its_line(home: Home, text: str, words: str) -> None:
+    home.write("credentials.toml", text)
     with pytest.raises(ManifestError) as caught:
         home.load()
     assert words in str(caught.value)

@@ -13,7 +13,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from gotdata.credentials.held import holder
 from gotdata.errors import ManifestError
+
+_LOCK = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+"""Of a lock's file nothing is changed: who may write to the folder could put a link to another file there."""
 
 
 def put(path: Path, prefix: str, entry: Mapping[str, Any]) -> None:
@@ -27,13 +31,16 @@ def remove(path: Path, prefix: str) -> None:
     _edit(path, prefix, [], None)
 
 
-def replace_refresh(path: Path, prefix: str, token: str) -> None:
-    """Keeps a refresh token that its provider gave in place of the one that was used. Where it can't be written (a
-    mounted secret), this process goes on with it, and the next one with the old one."""
-    with suppress(ManifestError, OSError):
+def replace_refresh(path: Path, prefix: str, token: str, account: str) -> None:
+    """Keeps a refresh token that its provider gave ``account`` in place of the one that was used, and the account with
+    it. Where it can't be written (a mounted secret), this process goes on with it, and the next one with the old one.
+    An entry that became another account's in the meantime stays."""
+    with suppress(ManifestError, OSError, ValueError):
         held = tomllib.loads(path.read_text("utf-8")).get(prefix)
-        if isinstance(held, dict) and isinstance(held.get("refresh"), str):
-            put(path, prefix, {**held, "refresh": token})
+        if not isinstance(held, dict) or not isinstance(held.get("refresh"), str):
+            return
+        if (held.get("account") or holder(str(held.get("client", "")), held["refresh"])) == account:
+            put(path, prefix, {**held, "refresh": token, "account": account})
 
 
 def _edit(path: Path, prefix: str, fresh: list[str], entry: dict[str, Any] | None) -> None:
@@ -113,7 +120,7 @@ def _locked(path: Path) -> Iterator[None]:
     """So that of two edits at once none is lost."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("w") as file:
+        with os.fdopen(os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o600), "wb") as file:
             if sys.platform != "win32":
                 import fcntl
 

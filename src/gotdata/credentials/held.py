@@ -33,7 +33,8 @@ class Credential:
     """Attributes:
     prefix: the URL prefix (scheme, host and port included) for which it may be used, and nothing else.
     realm: who may be served what came by it: ``cred:`` and the sha256 of the account's name and the place that knows
-        it. Stable when a token is renewed. Two credentials of one realm are one account at one provider.
+        it. Stable when a token is renewed, where the account has a name. Two credentials of one realm are one account
+        at one provider.
     headers: what it adds to each request, where that is always the same. Never printed.
     live: gives what is sent at the time of a request: files are replaced, tokens renewed.
     expires: seconds since 1970; None where that is not known, or where it is renewed.
@@ -113,6 +114,11 @@ def date(seconds: float) -> str:
 def basic(pair: str) -> str:
     """The header of ``user:password``."""
     return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def holder(client: str, refresh: str) -> str:
+    """Who a refresh token is for, where nobody said so: another person's is another account."""
+    return digest(client, refresh)
 
 
 def digest(*words: str) -> str:

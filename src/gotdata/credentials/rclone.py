@@ -93,7 +93,7 @@ def _azure(remote: Mapping[str, str], origin: str) -> Found:
         return
     yield Credential(
         place(url),
-        f"cred:{digest(place(url), origin)}",
+        f"cred:{digest(place(url), origin, query)}",
         live=lambda post: Sent(query=query),
         origin=origin,
         form="query",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from gotdata.credentials.held import Post, ended
 from gotdata.credentials.urls import parse
@@ -18,6 +19,10 @@ from gotdata.paths import redact
 
 SPARE = 60.0
 """Seconds before its end at which a token is renewed: what is asked with it must still arrive."""
+_AGES = 10.0 * 365 * 86400
+"""Seconds that a token lasts at most, whatever its endpoint says."""
+_SECRETS = frozenset({"refresh_token", "client_secret", "code", "code_verifier", "device_code"})
+"""Of a form."""
 _LONGEST = 64 << 10
 """Bytes of a file with a secret."""
 Secret = Callable[[Post], str]
@@ -138,20 +143,33 @@ class Refreshed:
             form["client_secret"] = secret
         found = post(self.url, form)
         if refused := found.get("error"):
-            raise ended(self.prefix, f"{parse(self.url).host} does not renew it ({redact(str(refused))})")
+            said = redact(without(str(refused), form))
+            raise ended(self.prefix, f"{parse(self.url).host} does not renew it ({said})")
         self._token, self._until = granted(found, self.url)
         other = found.get("refresh_token")
-        if isinstance(other, str) and other and other != form["refresh_token"]:
+        if other and other != form["refresh_token"]:
             self.refresh = text(other)
             self.keep(other)
 
 
 def granted(found: Mapping[str, Any], url: str) -> tuple[str, float]:
     """The access token in a token endpoint's answer, and when it ends."""
-    token, lasts = found.get("access_token"), found.get("expires_in", 3600)
-    if not isinstance(token, str) or not token.isprintable() or not isinstance(lasts, int | float):
+    token, lasts, refresh = found.get("access_token"), found.get("expires_in", 3600), found.get("refresh_token") or ""
+    if not _is_token(token) or not _is_token(refresh) or not isinstance(lasts, int | float):
         raise SourceError(f"{redact(url)} answered no access token")
-    return token, time.time() + lasts
+    return str(token), time.time() + (min(lasts, _AGES) if lasts > 0 else 0)
+
+
+def _is_token(found: object) -> bool:
+    return isinstance(found, str) and found.isascii() and found.isprintable()
+
+
+def without(text: str, form: Mapping[str, str]) -> str:
+    """What an endpoint said, without the secrets that were sent to it."""
+    for name in _SECRETS & form.keys():
+        for spelling in (form[name], quote(form[name], safe=""), quote_plus(form[name])):
+            text = text.replace(spelling, "…") if spelling else text
+    return text
 
 
 GOOGLE = {
