@@ -19,8 +19,10 @@ from gotdata.paths import redact, shown, target_path
 _CODE = re.compile(r"\bimport\s|\bfrom\s+\S+\s+import\b|[;(]")
 """repo2data runs such a ``src`` as Python; nobody does here."""
 _GLOB = re.compile(r"[*?\[]")
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{[a-zA-Z_]")
-DOCUMENTS = ("croissant", "datapackage", "rocrate", "pooch", "dvc")
+_TEMPLATE = re.compile(r"\{[{a-zA-Z_]")
+_LINE_LIMIT = 8192
+_ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
+"""What repo2data unpacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ def read(text: str, where: str, base: str = "") -> list[Found]:
     Raises:
         ManifestError: it is of no kind that is known.
     """
+    found = _found(text, where, base)
+    return [_abroad(one) for one in found] if base else found
+
+
+def _abroad(found: Found) -> Found:
+    """An entry of a remote file never names files of this machine."""
+    if not found.ref.startswith("file:"):
+        return found
+    return Found(found.name, why=f"'{shown(found.ref)}' would be a file of this machine: write it down by hand")
+
+
+def _found(text: str, where: str, base: str) -> list[Found]:
     document = _parsed(text)
     name = posixpath.basename(urlsplit(where).path)
     if kind := _document(name, document, text):
@@ -91,6 +105,8 @@ def _document(name: str, document: Any, text: str) -> str:
             return "dvc"
         return ""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if any(len(line) > _LINE_LIMIT for line in lines):
+        return ""
     pattern = re.compile(r"""("[^"]+"|'[^']+'|\S+)\s+([a-z0-9]+:)?[0-9a-fA-F]{32,128}(\s+\S+)?\s*""")
     return "pooch" if lines and all(map(pattern.fullmatch, lines)) else ""
 
@@ -121,7 +137,7 @@ def _requirement(name: str, wanted: Mapping[str, Any]) -> Found:
     code = _CODE.search(source)
     if code and not re.match(r"(https?|s3|doi):", source):
         return Found(name, why="its `src` is Python, which is never run: name where the data is")
-    if source.endswith(".git"):
+    if re.match(r"(?i)git(\+\w+)?:", source) or source.endswith(".git"):
         return Found(
             name, why=f"{redact(source)} is a DataLad or git repository, which can't be read yet: name its files"
         )
@@ -132,7 +148,8 @@ def _requirement(name: str, wanted: Mapping[str, Any]) -> Found:
         to = target_path(to) if to not in ("", ".") else ""
     except ManifestError:
         to = ""  # repo2data may write anywhere on a machine; data of a repository lies in it
-    return _checked(Found(name, source, to))
+    unpacked = re.split("[?#]", source)[0].lower().endswith(_ARCHIVES)
+    return _checked(Found(name, source, to, options=(("unpack", "true"),) if unpacked else ()))
 
 
 def _is_intake(document: Mapping[str, Any]) -> bool:
@@ -145,7 +162,8 @@ def _intake(document: Mapping[str, Any], base: str) -> Iterator[Found]:
     """https://intake.readthedocs.io/en/latest/catalog.html (``sources``), and the form of Intake 2 (``data``)."""
     for name, entry in (document.get("sources") or document.get("data") or {}).items():
         said = entry if isinstance(entry, dict) else {}
-        args = said.get("args") or said.get("kwargs") or {}
+        args = said.get("args") or said.get("kwargs")
+        args = args if isinstance(args, dict) else {}
         found = args.get("urlpath") or args.get("url") or args.get("path") or args.get("uri") or args.get("store")
         urls = [str(url) for url in found] if isinstance(found, list) else [str(found)] if found else []
         storage = args.get("storage_options") or {}
@@ -160,7 +178,7 @@ def _place(name: str, url: str, storage: Any, base: str) -> Found:
     url = url.rpartition("::")[2]  # caches and the like of fsspec come before
     if _TEMPLATE.search(url):
         return Found(name, why=f"'{shown(url)}' has parameters: write down what they stand for")
-    if base and not re.match("[a-z0-9]+:", url):
+    if base and not re.match("(?i)[a-z0-9+.-]+:", url):
         url = urljoin(base, url)
     front = _GLOB.split(url)[0]
     folder, pattern = front.rpartition("/")[0] + "/", url[front.rfind("/") + 1 :]

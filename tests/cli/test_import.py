@@ -49,7 +49,7 @@ def entries() -> dict[str, manifest.Dataset]:
 
 def test_requirements_of_repo2data_become_entries_and_python_never_runs(project: Repository) -> None:
     Path("data_requirement.json").write_text(json.dumps(REPO2DATA))
-    said = project("import", "data_requirement.json", code=2)
+    said = project("import", "data_requirement.json", code=1)
     assert "code: left out: its `src` is Python, which is never run" in said.out
     assert "annex: left out" in said.out
     assert "2 of 4 could not be imported; the others stand in gotdata.yml" in said.err
@@ -69,7 +69,7 @@ def test_one_requirement(project: Repository) -> None:
 
 def test_a_catalogue_of_intake_becomes_entries(project: Repository) -> None:
     url = project.server.put("cat/catalog.yml", INTAKE.encode(), kind="text/plain")
-    rows = project.json("import", url, code=2)
+    rows = project.json("import", url, code=1)
     assert [row["name"] for row in rows if not row["why"]] == ["temperature", "grid"]
     assert "has parameters" in next(row["why"] for row in rows if row["name"] == "by_year")
     found = entries()
@@ -95,7 +95,7 @@ def test_documents_are_read_where_they_are_published(project: Repository, name: 
     [entry] = entries().values()
     assert entry.refs[0].url == f"{kind}:{url}"
     Path(name).write_text(text)
-    assert "`gotdata import URL`" in project("import", name, code=2).out
+    assert "`gotdata import URL`" in project("import", name, code=1).out
 
 
 @pytest.mark.parametrize("text", ["<html>", "a,b\n1,2\n", "{}", "[1]", "\x00"])
@@ -107,9 +107,60 @@ def test_other_files_are_refused(project: Repository, text: str) -> None:
 
 
 def test_names_that_are_taken_or_odd_get_others(project: Repository) -> None:
-    for _ in range(2):
-        Path("data_requirement.json").write_text(
-            json.dumps({"Été 2024": {"src": "https://example.org/x.h5"}, "b": {"src": "https://user:pw@example.org/y"}})
-        )
-        assert "holds a secret" in project("import", "data_requirement.json", code=2).out
+    for number in range(2):
+        wanted = {
+            "Été 2024": {"src": f"https://example.org/{number}.h5"},
+            "b": {"src": "https://user:pw@example.org/y"},
+        }
+        Path("data_requirement.json").write_text(json.dumps(wanted))
+        assert "holds a secret" in project("import", "data_requirement.json", code=1).out
     assert list(entries()) == ["ete-2024", "ete-2024-2"]
+
+
+def test_a_second_import_says_what_is_there_already(project: Repository) -> None:
+    wanted = {"src": "https://example.org/x.tar.gz", "projectName": "x"}
+    Path("data_requirement.json").write_text(json.dumps(wanted))
+    project("import", "data_requirement.json")
+    before = Path("gotdata.yml").read_bytes()
+    assert "x: https://example.org/x.tar.gz is there already" in project("import", "data_requirement.json").out
+    assert Path("gotdata.yml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("source", "unpacked"),
+    [("https://h.org/a.zip", True), ("https://h.org/a.TGZ?dl=1", True), ("s3://b/a.tar", True), ("osf:abcde", False)],
+)
+def test_archives_of_repo2data_are_unpacked(source: str, unpacked: bool) -> None:
+    [found] = imports.read(json.dumps({"src": source}), "data_requirement.json")
+    assert dict(found.options) == ({"unpack": "true"} if unpacked else {})
+
+
+@pytest.mark.parametrize("source", ["git+https://h.org/o/r", "git://h.org/r", "git+ssh://git@h.org/r"])
+def test_repositories_of_git_are_refused_in_words(source: str) -> None:
+    [found] = imports.read(json.dumps({"src": source}), "data_requirement.json")
+    assert "is a DataLad or git repository, which can't be read yet" in found.why
+
+
+@pytest.mark.parametrize("place", ["file:///etc/hostname", "file:secret.csv", "simplecache::file:///etc/hostname"])
+def test_a_remote_catalogue_names_no_file_of_this_machine(place: str) -> None:
+    catalogue = json.dumps({"sources": {"x": {"args": {"urlpath": place}}}})
+    [found] = imports.read(catalogue, "https://h.org/c.yml", "https://h.org/c.yml")
+    assert not found.ref
+    assert "would be a file of this machine" in found.why
+    [found] = imports.read(json.dumps({"src": "/etc/hostname"}), "x.json", "https://h.org/x.json")
+    assert "would be a file of this machine" in found.why
+    assert imports.read(catalogue, "c.yml")[0].ref.startswith("file:")
+
+
+@pytest.mark.parametrize("args", [[1], "hello", 3, None])
+def test_odd_arguments_of_intake_name_no_place(args: object) -> None:
+    [found] = imports.read(json.dumps({"sources": {"x": {"args": args}}}), "c.yml")
+    assert "names no place" in found.why
+
+
+def test_hostile_files_are_read_in_linear_time() -> None:
+    # Quadratic time would run into the suite's limit for a hang.
+    [found] = imports.read(json.dumps({"sources": {"x": {"args": {"urlpath": "{{" * 500_000}}}}), "c.yml")
+    assert "has parameters" in found.why
+    with pytest.raises(ManifestError, match="no file that can be imported"):
+        imports.read('"a' * 500_000, "registry.txt")

@@ -148,3 +148,11 @@ def test_a_file_that_is_not_what_the_registry_says_is_refused(registry: Registry
         assert isinstance(origin, Bound)
         with pytest.raises(IntegrityError, match="is not what is due"):
             bench.reader.whole(Wanted("d/f", len(BODY), f"sha256:{file.checks[0].hex}", (origin,)))
+
+
+def test_a_line_that_would_take_hours_to_split_is_refused() -> None:
+    # Quadratic time would run into the suite's limit for a hang.
+    with Registry() as registry:
+        registry.lines["x"] = "'" + "a" * 5_000_000 + "'\n"
+        with pytest.raises(SourceError, match="no line of a registry of Pooch"):
+            SOURCE.resolve(registry.ref, registry.ctx)

@@ -29,7 +29,10 @@ def run(call: Call, place: str) -> None:
     rows, lines, missing = [], [], 0
     for found in imports.read(text, place, base):
         row = {"name": found.name, "from": redact(found.ref), "why": found.why}
-        if not found.why:
+        if there := not found.why and _there(path, found):
+            row |= {"name": there.name, "to": there.to}
+            lines.append(f"{there.name}: {row['from']} is there already")
+        elif not found.why:
             try:
                 made = manifest.add(path, "", found.ref, found.to, "", dict(found.options), found.files, found.name)
                 row |= {"name": made.name, "to": made.to}
@@ -42,7 +45,14 @@ def run(call: Call, place: str) -> None:
         rows.append(row)
     call.answer(rows, lines)
     if missing:
-        raise ManifestError(f"{missing} of {len(rows)} could not be imported; the others stand in {path.name}")
+        raise GotdataError(f"{missing} of {len(rows)} could not be imported; the others stand in {path.name}")
+
+
+def _there(path: Path, found: imports.Found) -> manifest.Dataset | None:
+    """The entry that an earlier import made of it, whatever it is called by now."""
+    refs = (manifest.reference(found.ref, dict(found.options)),)
+    entries = manifest.load(path).data.values()
+    return next((one for one in entries if one.refs == refs and one.files == found.files), None)
 
 
 def _text(call: Call, place: str) -> tuple[str, str]:

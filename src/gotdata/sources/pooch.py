@@ -14,6 +14,8 @@ from gotdata.sources.described import Described, Document, Whole, below, link
 from gotdata.sources.elsewhere import Link
 from gotdata.sources.http_page import HTML, Page
 
+LINE_LIMIT = 8192
+"""Characters in a line: to split one takes time that is quadratic in its length."""
 _DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
 
@@ -45,7 +47,7 @@ def _lines(page: Page) -> Iterator[list[str]]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            fields = shlex.split(line)
+            fields = shlex.split(line) if len(line) <= LINE_LIMIT else []
         except ValueError:
             fields = []
         if len(fields) not in (2, 3):
