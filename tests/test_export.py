@@ -12,7 +12,7 @@ import pytest
 from gotdata.cli.call import Call
 from gotdata.cli.main import run
 from gotdata.errors import NotFound
-from gotdata.export import FORMATS, export
+from gotdata.export import FORMATS, _web, export
 from gotdata.model import Checksum, Ref, RemoteFile
 from gotdata.project import Project
 from gotdata.sources import registry
@@ -152,3 +152,54 @@ def test_an_export_that_fails_leaves_no_file(
     assert run(words, Call()) == 1
     assert "not locked" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir() if path.suffix in (".json", ".fresh")] == []
+
+
+def test_a_file_that_is_there_is_replaced_by_force_only_and_if_an_export_wrote_it(
+    portal: Portal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with project(tmp_path, portal.url) as found:
+        found.lock()
+    manifest = (tmp_path / "gotdata.yml").read_bytes()
+    for format in FORMATS:
+        words = ["-C", str(tmp_path), "export", "cells", "--to", format, "--output"]
+        for force in ([], ["--force"]):
+            assert run([*words, str(tmp_path / "gotdata.yml"), *force], Call()) == 1
+            assert "no earlier export wrote it" in capsys.readouterr().err
+        written = tmp_path / f"{format}.json"
+        assert run([*words, str(written)], Call()) == 0
+        first = written.read_bytes()
+        assert run([*words, str(written)], Call()) == 1
+        assert "--force replaces an earlier export" in capsys.readouterr().err
+        assert run([*words, str(written), "--force"], Call()) == 0
+        assert written.read_bytes() == first
+        link = tmp_path / f"{format}.link"
+        link.symlink_to(written)
+        assert run([*words, str(link), "--force"], Call()) == 1
+    assert (tmp_path / "gotdata.yml").read_bytes() == manifest
+
+
+@pytest.mark.parametrize(
+    ("url", "web"),
+    [
+        ("https://www.dropbox.com/scl/fi/I/a.csv?rlkey=k3y", "https://www.dropbox.com/scl/fi/I/a.csv"),
+        ("dropbox:https://h/a?rlkey=k3y&preview=x", "https://h/a?preview=x"),
+        ("https://h/uc?export=download&id=1&resourcekey=k3y", "https://h/uc?export=download&id=1"),
+        ("https://h/a?x=1&", "https://h/a?x=1&"),
+        ("https://h/a#resourcekey=k3y", ""),
+    ],
+)
+def test_keys_of_shared_links_are_left_out(url: str, web: str) -> None:
+    assert _web(url) == web
+
+
+def test_who_exports_is_told_of_keys_that_are_left_out(store: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    with Server() as server:
+        url = f"{server.put('a.csv', b'1', kind='text/csv')}?rlkey=k3y"
+        with project(tmp_path, url) as found:
+            found.lock()
+        reporter = lambda event: said.append(event.text) if event.kind == "warning" else None  # noqa: E731
+        with Project.find(tmp_path, {}, reporter) as found:
+            document = exported(found, "datapackage")
+    assert "k3y" not in json.dumps(document)
+    assert any("the key of a shared link, which is left out" in text for text in said)

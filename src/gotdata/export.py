@@ -12,9 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from gotdata.model import Checksum, Citation, Kind
+from gotdata.report import Event
 from gotdata.repository import Repository
 from gotdata.tree.base import walk
 
+_GRANT = re.compile(r"(?i)(?<=[?&])(?:rlkey|resourcekey)=[^&#]*&?")
+"""Keys that links of Dropbox and Google Drive carry, by which anybody reads."""
+_PACKAGE = "https://datapackage.org/profiles/2.0/datapackage.json"
+_SNAPSHOT = re.compile(r'\n  "(?:snapshot|identifier)": "[^"]{32,}"')
 _KINDS = mimetypes.MimeTypes()
 """Python's own table: what this machine has besides would make the same lock another document."""
 _TERMS = (
@@ -47,6 +52,7 @@ class Published:
         path: in the dataset.
         url: where anybody reads it; empty where only who has the dataset does.
         place: where it appears, relative to the repository's root.
+        withheld: its URL lacks the key that it is read with.
     """
 
     path: str
@@ -54,6 +60,7 @@ class Published:
     url: str
     place: str
     checks: tuple[Checksum, ...]
+    withheld: bool = False
 
     @property
     def kind(self) -> str:
@@ -86,13 +93,25 @@ def export(repository: Repository, name: str, format: str, relative: bool = Fals
         ManifestError, NotFound: there is no such dataset, or it is not locked.
     """
     write = FORMATS[format]
-    hashed = all(file.check("sha256") or file.check("md5") for file in published(repository, name, relative))
+    hashed, withheld = True, 0
+    for file in published(repository, name, relative):
+        hashed &= bool(file.check("sha256") or file.check("md5"))
+        withheld += file.withheld
+    if withheld:
+        said = f"{withheld} URLs hold the key of a shared link, which is left out: who reads the document needs it too"
+        repository.ctx.reporter(Event("warning", name, text=said))
     tree = repository.tree(name)
     [pin, *_] = repository.pins(name)
     page = f"https://doi.org/{pin.citation.doi}" if pin.citation.doi else _web(pin.ref.url)
     description = repository.manifest.data[name].description or pin.citation.title or name
     about = About(name, pin.citation, tree.snapshot, page, description, hashed)
     return write(about, published(repository, name, relative))
+
+
+def ours(text: str) -> bool:
+    """Whether a document that begins so was written by ``export``."""
+    begins = f'"$schema": "{_PACKAGE}"', '"@context": {\n    "arrayShape": "cr:arrayShape"'
+    return text.startswith(tuple(f"{{\n  {one}" for one in begins)) and bool(_SNAPSHOT.search(text))
 
 
 def published(repository: Repository, name: str, relative: bool) -> Iterator[Published]:
@@ -102,11 +121,12 @@ def published(repository: Repository, name: str, relative: bool) -> Iterator[Pub
     for path, node in walk(tree):
         if node.kind is Kind.FILE:
             wanted = tree.wanted(node.id)
-            url = "" if relative else next(filter(None, (_web(one.url) for one in wanted.origins)), "")
+            known = () if relative else (one.url for one in wanted.origins)
+            keyed, url = next(((url, web) for url in known if (web := _web(url))), ("", ""))
             checks = {check for one in wanted.origins[:1] for check in one.checks}
             algorithm, _, hex = node.identity.partition(":")
             checks |= {Checksum(algorithm, hex)} if algorithm != "weak" else set()
-            yield Published(path, node.size, url, f"{to}/{path}", tuple(sorted(checks)))
+            yield Published(path, node.size, url, f"{to}/{path}", tuple(sorted(checks)), bool(_GRANT.search(keyed)))
 
 
 def croissant(about: About, files: Iterable[Published]) -> Iterator[str]:
@@ -150,7 +170,7 @@ def _object(file: Published, id: str) -> Mapping[str, Any]:
 def datapackage(about: About, files: Iterable[Published]) -> Iterator[str]:
     """Data Package 2.0 (https://datapackage.org/standard/data-package/), which readers of 1.0 understand."""
     head: dict[str, Any] = {
-        "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
+        "$schema": _PACKAGE,
         "name": about.name,
         "title": about.citation.title or about.name,
         "description": about.description,
@@ -215,8 +235,9 @@ def _cited(citation: Citation) -> str:
 
 
 def _web(url: str) -> str:
-    """A URL that a program without gotdata can read; empty of another. What is behind ``#`` is in an archive."""
-    plain = re.sub(r"^[a-z0-9]+:(?=https?://)", "", url)
+    """A URL that a program without gotdata can read; empty of another. What is behind ``#`` is in an archive. The key
+    of a shared link is not for whoever gets the document."""
+    plain = re.sub(r"^[a-z0-9]+:(?=https?://)", "", _GRANT.sub("", url).rstrip("?&") if _GRANT.search(url) else url)
     return plain if plain.startswith(("http://", "https://")) and "#" not in plain else ""
 
 
