@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ _ENDS = re.compile(r"expires on (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
 _SHORT = {"zenodo": "https://zenodo.org/", "4tu": "figshare:https://data.4tu.nl/"}
 """What people call an installation that has a name of its own."""
 _HTTPS_SCOPE = "https://auth.globus.org/scopes/{}/https"
+_DATA_SCOPE = "https://auth.globus.org/scopes/{}/data_access"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def target(where: str, engine: Engine) -> Target:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         if where in ("s3", "aws") or where.startswith("s3:"):
             raise ManifestError("S3's keys are those of AWS's own tools: `aws configure`, or AWS_ACCESS_KEY_ID")
-        raise ManifestError(f"{redact(where)} is neither a URL nor one of {', '.join(PROVIDERS)}")
+        # It may be the token itself.
+        raise ManifestError(f"what is named is neither a URL nor one of {', '.join(PROVIDERS)}")
     renew.check_url(url, "a login")
     if url is not where:
         return Target(spelt(url), "token", named)
@@ -130,33 +133,50 @@ def grant(where: Target, client: Client, talk: Talk, settings: Settings) -> dict
     """What a provider's flow gives, as entries of credentials.toml by their prefixes."""
     flow = where.flow
     assert flow is not None, where
-    scope = flow.scope
     if where.collection:
-        # The second scope in brackets is asked for by mapped collections only; the star makes it optional.
-        scope += f" {_HTTPS_SCOPE.format(where.collection)}"
-    found = run(flow, client, scope, talk)
-    entries = {where.prefix: _entry(where.source, found, client, flow)}
-    for other in found.get("other_tokens") or ():
-        if isinstance(other, dict) and "/https" in str(other.get("scope")) and where.collection:
-            server = _server_of(where, entries[where.prefix], settings)
-            entries[server] = _entry("", other, client, flow) | {"token_url": flow.token}
+        return _collection(where, flow, client, talk, settings)
+    return {where.prefix: _entry(where.source, run(flow, client, flow.scope, talk), client, flow)}
+
+
+def _collection(where: Target, flow: Flow, client: Client, talk: Talk, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Entries for Globus's API and for a collection's server. A mapped collection (none of high assurance) gives
+    nothing without a consent of its own, for which no other may be asked: what it is, the API says to who has logged
+    in."""
+    https, data = _HTTPS_SCOPE.format(where.collection), _DATA_SCOPE.format(where.collection)
+    found = run(flow, client, f"{flow.scope} {https}", talk)
+    entry = _entry(where.source, found, client, flow)
+    about = _about(where, entry, settings)
+    if about.get("entity_type") == "GCSv5_mapped_collection" and about.get("high_assurance") is not True:
+        talk.tell("This collection asks for a consent of its own:")
+        found = run(flow, client, f"{flow.scope}[*{data}] {https}[*{data}]", talk)
+        entry = _entry(where.source, found, client, flow)
+    entries = {where.prefix: entry}
+    others = found.get("other_tokens")
+    for other in others if isinstance(others, list) else ():
+        if isinstance(other, dict) and "/https" in str(other.get("scope")):
+            entries[_server_of(where, about)] = _entry("", other, client, flow) | {"token_url": flow.token}
     return entries
 
 
 def _entry(source: str, found: Mapping[str, Any], client: Client, flow: Flow) -> dict[str, Any]:
     named = {"source": source} if source else {}
+    token, until = renew.granted(found, flow.token)
     if refresh := found.get("refresh_token"):
         secret = {"client_secret": client.secret} if client.secret else {}
-        return {**named, "client": client.id, **secret, "refresh": str(refresh)}
-    token, until = renew.granted(found, flow.token)
+        # Whoever logs in next may be somebody else: until the provider says who it is, they have no account in common.
+        return {**named, "client": client.id, **secret, "refresh": refresh, "account": f"login-{token_hex(8)}"}
     return {**named, "token" if source else "bearer": token, "expires": datetime.fromtimestamp(until, UTC)}
 
 
-def _server_of(where: Target, entry: Mapping[str, Any], settings: Settings) -> str:
-    """The HTTPS address of a collection."""
+def _about(where: Target, entry: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
     with _engine(where.prefix, entry, settings) as engine:
         found = engine.json(f"{where.prefix}v0.10/endpoint/{where.collection}")
-    server = str(_under(found, ["https_server"]) or "")
+    return found if isinstance(found, dict) else {}
+
+
+def _server_of(where: Target, about: Mapping[str, Any]) -> str:
+    """The HTTPS address of a collection."""
+    server = str(about.get("https_server") or "")
     if not server.startswith("https://"):
         raise SourceError(f"the collection {where.collection} has no HTTPS server: its files can't be read by URL")
     return spelt(server)
@@ -266,6 +286,8 @@ def forget(where: str, environ: Mapping[str, str] = os.environ) -> str:
     where = rest if named in PROVIDERS and "://" in rest else where
     provider = PROVIDERS.get(where)
     url = provider.prefixes[0] if provider and provider.prefixes else where
+    if "://" not in url:  # it may be a token
+        raise ManifestError(f"what is named is neither a URL nor one of {', '.join(PROVIDERS)}")
     held = file.entries(path, named=True) if path.exists() else {}
     if match := next((prefix for prefix in held if place(prefix) == place(url)), ""):
         if {"keyring": True} in held[match].values():

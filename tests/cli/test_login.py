@@ -372,6 +372,8 @@ class Provider:
     def __init__(self, server: Server, *answers: Reply) -> None:
         self.answers = list(answers)
         self.forms: list[dict[str, str]] = []
+        self.collection: dict[str, object] = {}
+        self.interval: float = 1
         self.url = server.url
         server.otherwise = self
 
@@ -379,7 +381,12 @@ class Provider:
         path = request.path.partition("?")[0]
         if path == "/device":
             return says(
-                {"device_code": "dev", "user_code": "AB-CD", "verification_url": f"{self.url}go", "interval": 1}
+                {
+                    "device_code": "dev",
+                    "user_code": "AB-CD",
+                    "verification_url": f"{self.url}go",
+                    "interval": self.interval,
+                }
             )
         if path == "/token":
             self.forms.append(dict(parse_qsl(request.body.decode())))
@@ -387,7 +394,7 @@ class Provider:
         if path == "/me" and request.headers.get("authorization") == "Bearer access":
             return says({"user": {"emailAddress": "me@example.org"}})
         if path == "/v0.10/endpoint/12345678-1234-1234-1234-123456789abc":
-            return says({"https_server": "https://g-x.data.example:443"})
+            return says({"https_server": "https://g-x.data.example:443", **self.collection})
         return None
 
 
@@ -461,21 +468,135 @@ def test_a_code_is_pasted_and_proved_to_be_ours(
     digest = hashlib.sha256(form["code_verifier"].encode()).digest()
     assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == challenge[1]
     assert form["code"] == TOKEN
-    assert stored(home)[server.url] == {"source": "dropbox", "client": "app", "refresh": "again"}
+    entry = stored(home)[server.url]
+    assert re.fullmatch("login-[0-9a-f]{16}", entry.pop("account"))
+    assert entry == {"source": "dropbox", "client": "app", "refresh": "again"}
 
 
+COLLECTION = "12345678-1234-1234-1234-123456789abc"
+
+
+def globus(server: Server, monkeypatch: pytest.MonkeyPatch, **collection: object) -> Provider:
+    """Globus's login, each time with other refresh tokens, and what its API says of a collection."""
+    answers = []
+    for number in (1, 2):
+        scope = f"https://auth.globus.org/scopes/{COLLECTION}/https"
+        other = {"access_token": "theirs", "expires_in": 1, "refresh_token": f"https{number}", "scope": scope}
+        both = {"access_token": "a", "expires_in": 9, "refresh_token": f"api{number}", "other_tokens": [other]}
+        answers += [says(both), says({"access_token": "a", "expires_in": 9})]
+    provider = Provider(server, *answers)
+    provider.collection = collection
+    provided(monkeypatch, "globus", server.url)
+    return provider
+
+
+def scopes(said: Said) -> list[str]:
+    """What was asked for, page by page."""
+    pages = [line for line in said.err.splitlines() if "code_challenge=" in line]
+    return [dict(parse_qsl(line.partition("?")[2]))["scope"] for line in pages]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"entity_type": "GCSv5_guest_collection"},
+        {"entity_type": "GCSv5_mapped_collection", "high_assurance": True},
+    ],
+    ids=["unknown", "guest", "high assurance"],
+)
 def test_a_collection_of_globus_brings_a_token_of_its_own(
+    gotdata: Line,
+    server: Server,
+    home: Path,
+    person: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: dict[str, object],
+) -> None:
+    globus(server, monkeypatch, **kind)
+    said = gotdata("login", f"globus://{COLLECTION}/some/path", "--client", "app", "--no-check")
+    assert said.code == 0, said.err
+    held = stored(home)
+    assert all(entry.pop("account").startswith("login-") for entry in held.values())
+    assert held == {
+        server.url: {"source": "globus", "client": "app", "refresh": "api1"},
+        "https://g-x.data.example/": {"client": "app", "refresh": "https1", "token_url": f"{server.url}token"},
+    }
+    assert len(scopes(said)) == 1
+    assert "data_access" not in said.err
+
+
+def test_a_mapped_collection_of_globus_is_asked_for_with_its_consent(
     gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collection = "12345678-1234-1234-1234-123456789abc"
-    scope = f"https://auth.globus.org/scopes/{collection}/https"
-    other = {"access_token": "theirs", "expires_in": 1, "refresh_token": "r2", "scope": scope}
-    first = {"access_token": "access", "expires_in": 172800, "refresh_token": "r1", "other_tokens": [other]}
-    Provider(server, says(first), says({"access_token": "access", "expires_in": 172800}))
-    provided(monkeypatch, "globus", server.url)
-    said = gotdata("login", f"globus://{collection}/some/path", "--client", "app", "--no-check")
+    globus(server, monkeypatch, entity_type="GCSv5_mapped_collection", high_assurance=False)
+    said = gotdata("login", f"globus://{COLLECTION}/some/path", "--client", "app", "--no-check")
     assert said.code == 0, said.err
-    assert stored(home) == {
-        server.url: {"source": "globus", "client": "app", "refresh": "r1"},
-        "https://g-x.data.example/": {"client": "app", "refresh": "r2", "token_url": f"{server.url}token"},
-    }
+    own = f"https://auth.globus.org/scopes/{COLLECTION}"
+    api = "urn:globus:auth:scope:transfer.api.globus.org:all"
+    consent = f"[*{own}/data_access]"
+    assert scopes(said) == [f"{api} {own}/https", f"{api}{consent} {own}/https{consent}"]
+    assert [entry["refresh"] for entry in stored(home).values()] == ["api2", "https2"]
+
+
+@pytest.mark.parametrize("words", [[TOKEN], ["--remove", TOKEN], [f"a:{TOKEN}/=="], ["--remove", f"a:{TOKEN}/=="]])
+def test_a_token_in_the_place_of_a_name_is_not_repeated(gotdata: Line, home: Path, words: list[str]) -> None:
+    said = gotdata("login", *words)
+    assert said.code == 2
+    assert "neither a URL nor one of" in said.err
+    assert TOKEN not in said.out + said.err
+
+
+def test_a_token_as_a_second_word_is_not_repeated(gotdata: Line, home: Path) -> None:
+    said = gotdata("login", "osf", TOKEN)
+    assert said.code == 2
+    assert "with --with-token" in said.err
+    assert TOKEN not in said.out + said.err
+
+
+@pytest.mark.parametrize("token", [{"access_token": "a", "refresh_token": "\ud800"}, {"access_token": "\ud800"}])
+def test_a_token_that_is_no_text_is_not_stored(
+    gotdata: Line,
+    server: Server,
+    home: Path,
+    person: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    token: dict[str, str],
+) -> None:
+    Provider(server, says(token))
+    provided(monkeypatch, "dropbox", server.url)
+    said = gotdata("login", "dropbox", "--client", "app", "--no-check")
+    assert said.code == 1
+    assert "answered no access token" in said.err
+    assert not stored(home)
+
+
+@pytest.mark.parametrize("interval", [float("nan"), float("inf"), 10**400, -1])
+def test_an_interval_that_is_none_is_a_second_or_half_an_hour(
+    gotdata: Line,
+    server: Server,
+    home: Path,
+    person: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    interval: float,
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    provider = Provider(server, says({"error": "access_denied", "error_description": f"{TOKEN}, dev"}, 403))
+
+    provider.interval = interval
+    provided(monkeypatch, "gdrive", server.url)
+    said = gotdata("login", "gdrive", "--client", "mine")
+    assert said.code == 5
+    assert waited in ([1.0], [1800.0])
+    assert TOKEN not in said.err
+
+
+def test_an_answer_that_is_too_deep_is_a_fault_of_the_endpoint(
+    gotdata: Line, server: Server, home: Path, person: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Provider(server, Reply(200, {"Content-Type": "application/json"}, b"[" * 15000))
+    provided(monkeypatch, "dropbox", server.url)
+    said = gotdata("login", "dropbox", "--client", "app", "--no-check")
+    assert said.code == 1
+    assert "where a token was due" in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import ssl
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gotdata.credentials import Credentials
+from gotdata.credentials import Credential, Credentials, Sent
 from gotdata.errors import (
     SourceError,
     SourceUnavailable,
@@ -34,6 +35,16 @@ def test_a_host_gets_no_more_streams_than_the_setting_says(server: Server) -> No
     third, fourth = http.get(url), http.get(url)
     third.close()
     fourth.close()
+
+
+def test_no_query_is_in_the_log_of_the_connections(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.put("blob", BODY)
+    held = Credentials([Credential(server.at(""), "cred:one", live=lambda post: Sent(query="sig=s3cr3t"))])
+    with caplog.at_level(logging.DEBUG):
+        assert read(engine(held=held), server.at("blob")) == BODY
+        assert read(engine(), f"{server.at('blob')}?sig=s3cr3t") == BODY
+    assert "/blob" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 def test_a_proxy_of_the_environment_is_used_unless_it_says_no(server: Server) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @verb.verb("login", exits=(0, 1, 2, 4, 5, 130))
 @click.argument("where", metavar="[URL|SOURCE]", required=False)
+@click.argument("more", metavar="", nargs=-1)
 @click.option("--list", "listed", is_flag=True, help="Say what is known for which URLs; no secret.")
 @click.option("--remove", is_flag=True, help="Forget what was stored for it.")
 @click.option("--with-token", is_flag=True, help="Read the secret from standard input.")
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def run(
     call: Call,
     where: str | None,
+    more: tuple[str, ...],
     listed: bool,
     remove: bool,
     with_token: bool,
@@ -41,6 +43,8 @@ def run(
     credentials.toml. SOURCE:URL names the kind of an unknown host."""
     from gotdata import login, settings
 
+    if more:  # click would show what it is
+        raise click.UsageError("one URL or source is due; a token comes from a pipe, with --with-token")
     if listed:
         rows = list(login.known())
         head = ("FOR", "ACCOUNT", "KIND", "UNTIL", "FROM")

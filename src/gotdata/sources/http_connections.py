@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 import threading
@@ -25,6 +26,20 @@ from gotdata.sources.http_reach import bounded, check_host
 from gotdata.sources.http_response import Response
 
 _PROXY = re.compile(r"(?i)(http|https|all|no)_proxy")
+
+
+class _Unasked(logging.Filter):
+    """Takes the queries out of what urllib3 logs of its requests: some are keys."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+        return True
+
+
+_UNASKED = _Unasked()
+for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_UNASKED)
 
 
 class Connections:
