@@ -6,6 +6,7 @@ UTF-8 stand in it as surrogates (PEP 383): ``path.encode("utf-8", "surrogateesca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,10 @@ from typing import NamedTuple
 
 BLOCK = 256 * 1024
 """Bytes in a block: the unit that is fetched, checked and remembered of a file that is not whole yet."""
+
+_LEADING = ("base", "remote", "endpoint", "resolver")
+"""Options whose value is where to ask."""
+_ADDRESS = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2})")
 
 
 class Kind(StrEnum):
@@ -70,10 +75,17 @@ class Ref:
     @property
     def places(self) -> tuple[str, ...]:
         """Every place that may be asked: its URL, and what its options put behind that."""
-        return (self.url, *(value for name, value in self.options if name in ("endpoint", "resolver") or ":/" in value))
+        return (self.url, *(value for name, value in self.options if _leads(name, value)))
 
     def __str__(self) -> str:
         return self.url
+
+
+def _leads(name: str, value: str) -> bool:
+    """Whether an option may be an address. A host without a scheme (``//host/``) is one to whoever joins URLs."""
+    if name in _LEADING:
+        return name in ("endpoint", "resolver") or bool(_ADDRESS.match(value))
+    return ":/" in value or value.lstrip().startswith("//")
 
 
 @dataclass(frozen=True, slots=True)

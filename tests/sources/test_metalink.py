@@ -321,3 +321,43 @@ def test_a_server_that_hands_on_to_mirrors_says_itself_what_they_have(
     with closing(loose.reader.whole(Wanted("d/x.bin", len(BODY), f"sha256:{SHA256}", origins))) as held:
         assert held.pread(Span(0, len(BODY))) == BODY
     assert other.seen("further")
+
+
+# Policies judge where it leads
+
+
+def test_the_pin_names_the_servers_that_a_metalink_leads_to(server: Server, other: Server) -> None:
+    url = put(server, meta4(listed("x", server.at("up"), other.at("any/x"))), "sets/set.meta4")
+    options = (("place-9", "https://elsewhere.example/"),)
+    pin = follow(Ref(url, options), context())[1]
+    assert pin.ref.places == (url, *sorted([server.at(""), other.at("")]))
+
+
+def test_the_pin_names_the_servers_of_duplicates(server: Server, other: Server) -> None:
+    url = server.put("x.bin", BODY, headers={**digest(), "Link": f"<{other.at('any/x')}>; rel=duplicate"})
+    assert follow(Ref(url), context())[1].ref.places == (url, other.at(""))
+
+
+def test_a_file_beside_its_metalink_needs_no_place(server: Server) -> None:
+    url = put(server, meta4(listed("x", server.at("sets/x"))), "sets/set.meta4")
+    assert follow(Ref(url), context())[1].ref.places == (url,)
+
+
+@pytest.mark.parametrize("version", [{"metalink": "0" * 64}, {"size": "5", "name": "x"}])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_forged_locator_leads_to_no_server_that_the_pin_does_not_name(
+    server: Server, other: Server, version: dict[str, str], beside: bool
+) -> None:
+    evil = server.put("secretarea/other", BODY) if beside else other.put("x", BODY)
+    home = server.at("pub/x.meta4")
+    pin = Pin("http", Ref(home), home, version)
+    file = RemoteFile("x", 5, at=f"{evil} {evil}", checks=(Checksum("md5", "0" * 32),))
+    with pytest.raises(IntegrityError, match=r"in no place of .*edited"):
+        SOURCE.duplicates(pin, file)
+    with pytest.raises(IntegrityError, match="in no place of"):
+        SOURCE.read_at(evil, pin, file, Span(0, 5), context())
+    if "metalink" in version:
+        with pytest.raises(IntegrityError, match="in no place of"):
+            SOURCE.read(pin, file, Span(0, 5), context())
+    assert not server.requests
+    assert not other.requests

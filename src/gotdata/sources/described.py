@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -27,19 +26,13 @@ from gotdata.errors import (
 from gotdata.model import Checksum, Citation, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, remote_path, secret, shown
 from gotdata.report import Event
-from gotdata.sources import elsewhere
-from gotdata.sources.api import below as lies_below
+from gotdata.sources import elsewhere, places
 from gotdata.sources.api import naming
 from gotdata.sources.base import Powers
 from gotdata.sources.elsewhere import Link
 from gotdata.sources.http import ahead, canonical
 from gotdata.sources.http_answer import version_of
 from gotdata.sources.http_page import Page
-
-PLACES = 256
-"""Servers that one document may lead to."""
-_PLACE = "place-"
-_SITE = re.compile(r"(?i)[a-z][a-z0-9+.-]*://[^/?#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +111,8 @@ class Described:
             raise ResolveError(str(error)) from error
         if not document.links and not document.wholes:
             raise ResolveError(f"{redact(url)} names no files that could be fetched ({self.name})")
-        options = {name: value for name, value in ref.options if not name.startswith(_PLACE)}
-        options |= {f"{_PLACE}{number}": place for number, place in enumerate(_places(document, url), 1)}
-        kept = Ref(f"{self.name}:{url}", tuple(sorted(options.items())))
+        urls = map(elsewhere.bare, [*(one.url for one in document.links), *(one.url for one in document.wholes)])
+        kept = places.stamped(Ref(f"{self.name}:{url}", ref.options), url, urls)
         return Pin(self.name, kept, url, {"sha256": digest}, document.citation)
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
@@ -177,8 +169,7 @@ class Described:
         return file
 
     def _is_within(self, pin: Pin, url: str) -> bool:
-        places = [value for name, value in pin.ref.options if name.startswith(_PLACE)]
-        return any(lies_below(url, place) for place in (urljoin(self._address(pin.ref), "."), *places))
+        return places.holds(pin.ref, self._address(pin.ref), url)
 
     def _address(self, ref: Ref) -> str:
         scheme = f"{self.name}:"
@@ -229,15 +220,6 @@ def listed(links: Sequence[Link], extra: Mapping[str, str] | None = None) -> byt
 def basename(url: str) -> str:
     """The last component of a URL's path, decoded."""
     return unquote(posixpath.basename(urlsplit(url).path))
-
-
-def _places(document: Document, home: str) -> list[str]:
-    """Where a document leads that is not beside it. They stand in the pin, as a policy judges what stands there."""
-    urls = map(elsewhere.bare, [*(one.url for one in document.links), *(one.url for one in document.wholes)])
-    found = {match[0] + "/" for url in urls if (match := _SITE.match(url)) and not lies_below(url, urljoin(home, "."))}
-    if len(found) > PLACES:
-        raise SourceError(f"{redact(home)} leads to {len(found)} servers, above {PLACES}: name what you need of it")
-    return sorted(found)
 
 
 def _itself(home: str, default: str, page: Page) -> RemoteFile:

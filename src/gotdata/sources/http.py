@@ -18,7 +18,7 @@ from gotdata.credentials import parse
 from gotdata.errors import AccessDenied, IntegrityError, NotFound, ResolveError, SourceError, UpstreamChanged
 from gotdata.model import Checksum, Kind, Pin, Ref, RemoteFile, Span
 from gotdata.paths import redact, remote_path, shown
-from gotdata.sources import autoindex, landing, metalink
+from gotdata.sources import autoindex, landing, metalink, places
 from gotdata.sources.base import Powers
 from gotdata.sources.http_answer import Facts
 from gotdata.sources.http_page import HTML
@@ -64,7 +64,9 @@ class Http:
     def _file(self, url: str, ref: Ref, ctx: Context) -> Pin | Ref:
         facts = ctx.http.probe(url, ASKING)
         if metalink.is_one(url, facts):
-            return Pin(self.name, replace(ref, url=url), url, {"metalink": _listed(url, ctx)[0]})
+            digest, entries = _listed(url, ctx)
+            kept = places.stamped(replace(ref, url=url), url, (at for entry in entries for at in entry.urls))
+            return Pin(self.name, kept, url, {"metalink": digest})
         if facts.kind in HTML and not _PAGES.search(_path(url)):
             if _path(facts.url).endswith("/") or _is_index(url, ctx):
                 return replace(ref, url=f"{url}/")
@@ -79,7 +81,7 @@ class Http:
         version |= {check.algorithm: check.hex for check in said.checks}
         if said.urls:
             version["duplicates"] = " ".join(said.urls)
-        return Pin(self.name, replace(ref, url=url), url, version)
+        return Pin(self.name, places.stamped(replace(ref, url=url), url, said.urls), url, version)
 
     def files(self, pin: Pin, ctx: Context) -> Iterator[RemoteFile]:
         said = pin.version
@@ -112,7 +114,7 @@ class Http:
             at = " ".join(entry.urls)
             if entry.size is not None:
                 return RemoteFile(entry.path, entry.size, at=at, checks=entry.checks)
-            first = entry.urls[0]
+            first = _judged(pin, entry.urls[0])
             found = settle(first, entry.path, ctx.http.probe(first, ASKING, home=home), ctx, home)
             return RemoteFile(entry.path, found.size, at=at, checks=entry.checks or found.checks)
 
@@ -120,12 +122,10 @@ class Http:
 
     def duplicates(self, pin: Pin, file: RemoteFile) -> tuple[str, ...]:
         urls = tuple(file.at.split())
-        if wrong := next((url for url in urls if not metalink.web_address(url, url)), ""):
-            raise IntegrityError(f"{redact(wrong)} is no web address: the lock was edited")
-        return urls[1:] if "metalink" in pin.version else urls
+        return tuple(_judged(pin, url) for url in (urls[1:] if "metalink" in pin.version else urls))
 
     def read_at(self, url: str, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
-        return ctx.http.get(url, span, size=file.size, home=pin.ref.url)
+        return ctx.http.get(_judged(pin, url), span, size=file.size, home=pin.ref.url)
 
     def read(self, pin: Pin, file: RemoteFile, span: Span, ctx: Context) -> io.RawIOBase:
         if "metalink" in pin.version:
@@ -139,11 +139,9 @@ class Http:
 
     def url(self, pin: Pin, file: RemoteFile) -> str:
         if "metalink" in pin.version:
-            # On any host: it is read with no credential but the list's own.
+            # On any host that the pin names: it is read with no credential but the list's own.
             url, *_ = file.at.split() or [""]
-            if not metalink.web_address(url, url):
-                raise IntegrityError(f"{redact(url)} is no web address: the lock was edited")
-            return url
+            return _judged(pin, url)
         # Never from a locator: a forged one could have the bytes behind somebody's key kept as anybody's.
         if "size" in pin.version:
             return pin.ref.url
@@ -159,6 +157,18 @@ class Http:
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         return ""
+
+
+def _judged(pin: Pin, url: str) -> str:
+    """An address that a list or a locator says, if policies saw its place in the pin: either may be forged."""
+    if not metalink.web_address(url, url):
+        raise IntegrityError(f"{redact(url)} is no web address: the lock was edited")
+    if not places.holds(pin.ref, pin.ref.url, url):
+        raise IntegrityError(
+            f"{redact(url)} is in no place of {redact(pin.ref.url)}: the lock was edited, or is older; "
+            "run `gotdata lock --update`"
+        )
+    return url
 
 
 def _listed(url: str, ctx: Context) -> tuple[str, list[metalink.Entry]]:
