@@ -166,6 +166,17 @@ def test_another_secret_in_a_file_is_another_account_until_one_is_named(home: Ho
     assert len(both(f'{text}\naccount = "lab"')) == 1
 
 
+def test_another_secret_in_the_keyring_is_another_account_until_one_is_named(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, held = '["https://h.example/"]\nbearer = {keyring = true}\n', ["alice"]
+    monkeypatch.setattr("gotdata.credentials.renew.from_keyring", lambda prefix: held[-1])
+    before, named = realm(home, text), realm(home, text + 'account = "lab"')
+    held.append("bob")
+    assert realm(home, text) != before
+    assert realm(home, text + 'account = "lab"') == named
+
+
 def test_another_refresh_token_of_the_same_program_is_another_account(home: Home) -> None:
     assert realm(home, REFRESHED) == realm(home, REFRESHED)
     assert realm(home, REFRESHED) != realm(home, REFRESHED.replace("r1", "of bob"))
