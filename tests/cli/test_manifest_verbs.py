@@ -95,3 +95,17 @@ def test_add_of_a_secret_is_refused_and_not_told(gotdata: Line, tmp_path: Path) 
 
 def test_schema(gotdata: Line) -> None:
     assert gotdata("schema").json == manifest.schema()
+
+
+def test_add_writes_no_option_that_nobody_knows(gotdata: Line, tmp_path: Path) -> None:
+    gotdata("init", start=tmp_path)
+    before = (tmp_path / "gotdata.yml").read_bytes()
+    for option, why in (
+        ("unpak=true", "did you mean unpack?"),
+        ("unpack=maybe", "true or false"),
+        ("x=1", "there are"),
+    ):
+        said = gotdata("add", "https://example.org/x.zip", "-o", option, start=tmp_path)
+        assert said.code == 1
+        assert why in said.err
+    assert (tmp_path / "gotdata.yml").read_bytes() == before

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,35 @@ def test_other_packages_cannot_take_our_names(monkeypatch: pytest.MonkeyPatch) -
 def test_ours_are_found_without_looking_through_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(registry, "entry_points")
     assert type(registry.source("http")) is Http
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("unpak", "true", r"knows the option 'unpak'; did you mean unpack\?"),
+        ("verison", "2", r"did you mean version\?"),
+        ("nonsense", "1", "knows the option 'nonsense'; there are absent, account"),
+        ("unpack", "maybe", "unpack is true or false, not 'maybe'"),
+    ],
+)
+@pytest.mark.parametrize("url", ["https://h.org/x.zip", "doi:10.5281/zenodo.1", "s3://b/x.zip"])
+def test_an_option_that_nobody_knows_is_refused(url: str, option: str, value: str, why: str) -> None:
+    with pytest.raises(ResolveError, match=why):
+        registry.pick(Ref(url, ((option, value),)))
+
+
+@pytest.mark.parametrize("value", ["true", "False", "no", "1"])
+def test_an_option_that_is_known_is_taken(value: str) -> None:
+    assert registry.pick(Ref("https://h.org/x.zip", (("unpack", value), ("version", "1")))).name in ("archive", "http")
+
+
+def test_sources_of_other_packages_have_options_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, "sftp", f"{__name__}:Sftp")
+    assert registry.pick(Ref("sftp://h/x", (("nonsense", "1"),))).name == "sftp"
+
+
+def test_every_option_that_a_source_of_ours_asks_for_is_known() -> None:
+    texts = [path.read_text() for path in Path(registry.__file__).parent.glob("*.py")]
+    asked = {name for text in texts for name in re.findall(r"""\bref\.(?:option|flag)\("(\w+)\"""", text)}
+    assert asked
+    assert asked <= set(registry.OPTIONS)

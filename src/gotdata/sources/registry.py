@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from typing import cast
 
 from gotdata.errors import ResolveError, SourceError
 from gotdata.model import Ref
-from gotdata.paths import redact
+from gotdata.paths import redact, shown
 from gotdata.sources.base import Source
 from gotdata.sources.signs import SCHEMES, may_claim
 
@@ -52,6 +53,28 @@ OWN: Mapping[str, str] = {
     "http": "gotdata.sources.http:Http",
 }
 """Name → module:class. A source that knows certain https hosts stands before plain HTTP."""
+OPTIONS = (
+    "absent",
+    "account",
+    "addressing",
+    "anonymous",
+    "base",
+    "billing_project",
+    "components",
+    "descriptor",
+    "endpoint",
+    "region",
+    "remote",
+    "requester_pays",
+    "resolver",
+    "root",
+    "snapshot",
+    "unpack",
+    "version",
+)
+"""What may stand beside a reference of ours. A DOI hands on what the source that it leads to knows."""
+FLAGS = ("anonymous", "components", "descriptor", "requester_pays", "unpack")
+_TRUTHS = ("true", "yes", "1", "on", "false", "no", "0", "off")
 EXTRAS: Mapping[str, str] = {"s3": "s3"}
 """The extra that a source's libraries come with."""
 
@@ -87,11 +110,24 @@ def remedy(name: str) -> str:
     return f"pip install 'gotdata[{EXTRAS[name]}]'" if name in EXTRAS else f"reinstall the package that brings {name}"
 
 
+def _check_options(ref: Ref) -> None:
+    """A reference of ours has options of ours: one that is spelled wrong would be passed over. Raises ResolveError."""
+    where = redact(ref.url)
+    for name, value in ref.options:
+        # What is ours to write, and what S3 itself refuses with better words.
+        if name not in OPTIONS and not re.fullmatch(r"place-\d+|profile", name):
+            close = get_close_matches(name, OPTIONS, 1)
+            said = f"did you mean {close[0]}?" if close else f"there are {', '.join(OPTIONS)}"
+            raise ResolveError(f"{where}: no source knows the option '{shown(name)}'; {said}")
+        if name in FLAGS and value.lower() not in _TRUTHS:
+            raise ResolveError(f"{where}: {name} is true or false, not '{shown(value)}'")
+
+
 def pick(ref: Ref) -> Source:
     """The first source that claims a reference.
 
     Raises:
-        ResolveError: none does; it lists the schemes there are.
+        ResolveError: none does; it lists the schemes there are. Or it has an option that no source of ours knows.
         SourceError: the one that would is not fully installed.
     """
     scheme = ref.url.partition(":")[0].lower()
@@ -106,6 +142,8 @@ def pick(ref: Ref) -> Source:
             continue
         with suppress(ValueError):  # a URL that can't be taken apart is nobody's
             if found.claims(ref):
+                if name in OWN:
+                    _check_options(ref)
                 return found
     schemes = {*OWN, *SCHEMES} - {"archive"}
     close = get_close_matches(scheme, schemes, 1)
