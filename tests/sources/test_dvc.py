@@ -3,15 +3,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from gotdata.errors import SourceError
+from gotdata.errors import IntegrityError, ResolveError, SourceError
 from gotdata.model import Checksum, Ref
 from gotdata.sources.dvc import Dvc
 from gotdata.testing.double import Double
 from gotdata.testing.hostile_contract import HostileContract, Liar
-from gotdata.testing.server import Reply, Request
+from gotdata.testing.server import Reply, Request, Server
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
 
 SOURCE = Dvc()
@@ -160,3 +161,19 @@ def test_a_lock_of_stages_names_its_outputs(repository: Repository) -> None:
 def test_what_can_not_be_read_is_said(repository: Repository, text: str, words: str) -> None:
     with pytest.raises(SourceError, match=words):
         tracked(repository, text)
+
+
+def test_the_remote_of_the_settings_is_named_in_the_pin_and_not_asked_before(repository: Repository) -> None:
+    with Server() as evil:
+        repository.settings = f"[core]\nremote = a\n['remote \"a\"']\nurl = {evil.at('any')}\n"
+        pin = SOURCE.resolve(repository.ref, repository.ctx)
+        assert evil.at("") in pin.ref.places
+        assert not evil.requests
+        with pytest.raises(IntegrityError, match="in no place of"):
+            list(SOURCE.files(replace(pin, ref=Ref(pin.ref.url)), repository.ctx))
+        assert not evil.requests
+
+
+def test_a_remote_without_a_scheme_is_refused(repository: Repository) -> None:
+    with pytest.raises(ResolveError, match="the option `remote` is //evil/x, which names no scheme"):
+        tracked(repository, f"outs:\n- md5: {md5(BODY)}\n  path: x\n", remote="//evil/x")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gotdata.errors import IntegrityError, SourceError
+from gotdata.errors import IntegrityError, ResolveError, SourceError
 from gotdata.model import Checksum, Ref
 from gotdata.sources.pooch import Pooch
 from gotdata.testing.double import Double
@@ -156,3 +156,8 @@ def test_a_line_that_would_take_hours_to_split_is_refused() -> None:
         registry.lines["x"] = "'" + "a" * 5_000_000 + "'\n"
         with pytest.raises(SourceError, match="no line of a registry of Pooch"):
             SOURCE.resolve(registry.ref, registry.ctx)
+
+
+def test_a_base_without_a_scheme_is_refused(registry: Registry) -> None:
+    with pytest.raises(ResolveError, match="the option `base` is //evil/x, which names no scheme"):
+        listed(registry, base="//evil/x")

@@ -87,6 +87,14 @@ class Described:
         """As ``parse``, for a format that the reference's options say more of."""
         return self.parse(page, base, ctx)
 
+    def lists(self, link: Link) -> bool:
+        """Whether a link is of a list of files, and no file."""
+        return False
+
+    def unfold(self, link: Link, home: str, ctx: Context) -> Iterator[Link]:
+        """The files that a link stands for. What is asked for that lies where the pin says."""
+        yield link
+
     def known(self, url: str) -> bool:
         """Whether an https URL is of such a document, judged by its text."""
         return False
@@ -137,7 +145,8 @@ class Described:
                     return None
                 raise _absent(error, home, link) from error
 
-        yield from filter(None, ahead(document.links, ask, ctx.settings.connections))
+        links = (one for link in document.links for one in self._unfolded(pin, link, ctx))
+        yield from filter(None, ahead(links, ask, ctx.settings.connections))
         for whole in document.wholes:
             listed = (file for file in elsewhere.files(whole.url, home, ctx) if whole.has(file.path))
             yield from (self._kept(pin, file) for file in listed)
@@ -159,6 +168,14 @@ class Described:
 
     def local(self, pin: Pin, file: RemoteFile) -> str:
         return ""
+
+    def _unfolded(self, pin: Pin, link: Link, ctx: Context) -> Iterator[Link]:
+        if self.lists(link) and not self._is_within(pin, link.url):
+            raise IntegrityError(
+                f"{redact(link.url)} is in no place of {redact(pin.ref.url)}: the lock was edited, or it moved; "
+                "run `gotdata lock --update`"
+            )
+        return self.unfold(link, self._address(pin.ref), ctx)
 
     def _kept(self, pin: Pin, file: RemoteFile) -> RemoteFile:
         """A file that was found, if it lies where its link said: a DOI may lead on to anywhere."""
@@ -185,6 +202,20 @@ class Described:
             document = self.found(ref, page, base, ctx)
         basis = document.basis or page.text.encode("utf-8", "surrogateescape")
         return document, hashlib.sha256(basis).hexdigest(), page
+
+
+def option(ref: Ref, name: str, default: str = "") -> str:
+    """An option that says where files lie.
+
+    Raises:
+        ResolveError: it names a host and no scheme, which would be the document's.
+    """
+    value = ref.option(name, default)
+    if value.lstrip().startswith(("//", "\\\\")):
+        raise ResolveError(
+            f"the option `{name}` is {redact(value)}, which names no scheme: write https:{redact(value)}"
+        )
+    return value
 
 
 def link(target: str, base: str, path: str = "", size: int | None = None, checks: tuple[Checksum, ...] = ()) -> Link:

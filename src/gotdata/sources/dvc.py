@@ -6,6 +6,7 @@ from __future__ import annotations
 import configparser
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -15,7 +16,7 @@ from gotdata.manifest import text as yaml
 from gotdata.model import Checksum, Ref
 from gotdata.paths import redact, shown
 from gotdata.sources.api import rows, table, whole, words
-from gotdata.sources.described import Described, Document, link
+from gotdata.sources.described import Described, Document, link, option
 from gotdata.sources.elsewhere import Link
 from gotdata.sources.http_page import HTML, Page
 
@@ -43,14 +44,27 @@ class Dvc(Described):
         outs = [(stage, out) for stage in stages for out in rows(stage, "outs")]
         if not outs:
             raise SourceError(f"{redact(page.url)} names no outputs (`outs`): it is no file of DVC")
-        remote = ref.option("remote") or _remote(base, ctx)
+        remote = option(ref, "remote") or _remote(base, ctx)
         alone = len(outs) == 1
-        return Document([link for stage, out in outs for link in _links(stage, out, remote, base, alone, ctx)])
+        return Document([link for stage, out in outs for link in _links(stage, out, remote, base, alone)])
+
+    def lists(self, link: Link) -> bool:
+        return link.url.endswith(".dir") and not link.checks
+
+    def unfold(self, link: Link, home: str, ctx: Context) -> Iterator[Link]:
+        if not self.lists(link):
+            yield link
+            return
+        top = "/".join([*link.url.split("/")[:-2], ""])
+        for one in rows(ctx.http.json(link.url, home=home)):
+            md5, path = words(one, "md5"), words(one, "relpath")
+            if not _MD5.fullmatch(md5):
+                raise SourceError(f"{redact(home)}: the list of '{shown(link.path)}' names a file without an md5")
+            place = f"{link.path}/{path}" if link.path else path
+            yield Link(_kept(top, md5), place, None, (Checksum("md5", md5),))
 
 
-def _links(
-    stage: Mapping[str, Any], out: Mapping[str, Any], remote: str, base: str, alone: bool, ctx: Context
-) -> Iterator[Link]:
+def _links(stage: Mapping[str, Any], out: Mapping[str, Any], remote: str, base: str, alone: bool) -> Iterator[Link]:
     """The files of an output. A folder that is the only one is the dataset itself."""
     path, md5 = words(out, "path"), words(out, "md5")
     digest = md5.removesuffix(".dir")
@@ -69,13 +83,7 @@ def _links(
     if md5 == digest:
         yield link(_kept(top, digest), base, path, whole(out, "size"), (Checksum("md5", digest),))
         return
-    listing = ctx.http.json(f"{_kept(top, digest)}.dir", home=base)
-    for one in rows(listing):
-        inner = words(one, "md5")
-        if not _MD5.fullmatch(inner):
-            raise SourceError(f"{redact(base)}: the list of '{shown(path)}' names a file without an md5")
-        place = words(one, "relpath") if alone else f"{path}/{words(one, 'relpath')}"
-        yield link(_kept(top, inner), base, place, None, (Checksum("md5", inner),))
+    yield replace(link(f"{_kept(top, digest)}.dir", base), path="" if alone else path)
 
 
 def _kept(top: str, md5: str) -> str:
@@ -88,7 +96,7 @@ def _remote(base: str, ctx: Context) -> str:
     for _ in range(_UPWARDS):
         folder = urljoin(folder, ".")
         try:
-            page = ctx.http.text(urljoin(folder, ".dvc/config"))
+            page = ctx.http.text(urljoin(folder, ".dvc/config"), home=base)
         except (NotFound, SourceError):
             page = None
         if page and page.kind not in HTML:

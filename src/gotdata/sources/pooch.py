@@ -10,7 +10,7 @@ from gotdata.context import Context
 from gotdata.errors import SourceError
 from gotdata.model import Checksum, Ref
 from gotdata.paths import redact, shown
-from gotdata.sources.described import Described, Document, Whole, below, link
+from gotdata.sources.described import Described, Document, Whole, below, link, option
 from gotdata.sources.elsewhere import Link
 from gotdata.sources.http_page import HTML, Page
 
@@ -30,7 +30,7 @@ class Pooch(Described):
     def found(self, ref: Ref, page: Page, base: str, ctx: Context) -> Document:
         if page.kind in HTML:
             raise SourceError(f"{redact(page.url)} is a web page, no registry of Pooch: name the raw file")
-        root = ref.option("base", base)
+        root = option(ref, "base", base)
         whole = root.startswith("doi:")
         links, names = [], []
         for name, hash, *own in _lines(page):
