@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from gotdata.credentials import site
 from gotdata.errors import SourceError
 from gotdata.paths import redact, remote_path
 from gotdata.sources.http_engine import Engine
-from gotdata.sources.http_page import HTML, Page
+from gotdata.sources.http_page import HTML, Page, decoded
 
 DEPTH = 64
 """Folders in one path. Each step goes to a longer URL, so only a server whose folders hold themselves gets there."""
+LIMIT = 16 << 20
+"""Characters of a page in HTML: read, they take a hundred times their room."""
 _INDEX = re.compile(r"\s*(index of|directory listing)\b", re.I)
 
 
@@ -86,6 +87,11 @@ def parse(page: Page) -> Index | None:
         return _from_json(page.text)
     if page.kind not in HTML:
         return None
+    if len(page.text) > LIMIT:
+        raise SourceError(
+            f"{redact(page.url)} is a web page of more than {LIMIT >> 20} MiB, which is read as no index of a folder: "
+            "give the URLs of its files"
+        )
     links = _Links()
     links.feed(page.text)
     names = {name: None for href in links.hrefs if (name := _name(page.url, href))}
@@ -111,7 +117,7 @@ def _name(base: str, href: str) -> str:
 def _from_json(text: str) -> Index | None:
     """nginx with ``autoindex_format json``: sizes are exact, times are written as in Last-Modified."""
     try:
-        rows = json.loads(text)
+        rows = decoded(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(rows, list):

@@ -20,6 +20,7 @@ from gotdata.report import Event
 from gotdata.sources.api import pages
 from gotdata.sources.azure_place import Place
 from gotdata.sources.http_answer import Refusal, content_length
+from gotdata.sources.http_xml import xml
 
 TOLD = "Azure"
 ASKING = {"x-ms-version": "2021-12-02"}
@@ -121,12 +122,9 @@ def _pages(place: Place, count: str, ctx: Context) -> Iterator[list[Blob]]:
 
 
 def _parsed(text: str, url: str) -> ElementTree.Element:
-    """XML, without the entities by which a small text becomes a large one."""
     try:
-        if re.search(r"(?i)<!(doctype|entity)", text):
-            raise ElementTree.ParseError("a document type")
-        found = ElementTree.fromstring(text.encode("utf-8", "surrogateescape"))  # noqa: S314
-    except (ElementTree.ParseError, ValueError) as error:
+        found = xml(text)
+    except ValueError as error:
         raise SourceError(f"{TOLD}: {redact(url)} answered something that is no listing ({error})") from error
     if found.tag != "EnumerationResults":
         raise SourceError(f"{TOLD}: {redact(url)} answered <{shown(found.tag)[:80]}>, which is no listing")

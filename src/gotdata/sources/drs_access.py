@@ -13,10 +13,10 @@ from gotdata.model import Checksum
 from gotdata.paths import redact
 from gotdata.sources.api import rows, table, words
 from gotdata.sources.http_answer import hexadecimal
+from gotdata.sources.http_sent import told
 
 _PREFERRED = ("https", "s3", "gs")
 """With an id of an access, servers of the latter two answer a signed web address."""
-_OURS = ("range", "if-range", "accept-encoding")
 _LENGTHS = {"md5": 16, "sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64, "crc32": 4, "crc32c": 4}
 
 
@@ -90,11 +90,7 @@ def _headers(access: Mapping[str, Any], home: str) -> dict[str, str]:
     else:
         lines = [line for line in said if isinstance(line, str)] if isinstance(said, list) else []
         pairs = [(name, value) for name, _, value in (line.partition(":") for line in lines)]
-    found = {name.strip(): value.strip() for name, value in pairs}
-    if not all(re.fullmatch(r"[\w-]+", name) and value.isprintable() for name, value in found.items()):
-        raise SourceError(f"{redact(home)}: the headers to be sent are none")
-    # What is read, and how, is ours to say.
-    return {name: value for name, value in found.items() if name.lower() not in _OURS}
+    return told(((name.strip(), value.strip()) for name, value in pairs), home)
 
 
 def checks(found: Mapping[str, Any]) -> tuple[Checksum, ...]:

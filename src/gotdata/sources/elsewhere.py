@@ -21,6 +21,7 @@ from gotdata.resolve import resolve
 from gotdata.sources import registry
 from gotdata.sources.base import Source
 from gotdata.sources.http import called, settle
+from gotdata.sources.http_page import decoded
 
 _NEVER = (
     "file",
@@ -154,7 +155,7 @@ def _through(url: str, home: str, ctx: Context) -> Iterator[RemoteFile | None]:
     if ctx.credentials.find(url) is not None:
         yield None
         return
-    ref = Ref(url, (("anonymous", "true"),) if url.startswith("s3:") else ())
+    ref = Ref(url)
     try:
         first = registry.pick(ref)
     except (ResolveError, SourceError):
@@ -164,7 +165,7 @@ def _through(url: str, home: str, ctx: Context) -> Iterator[RemoteFile | None]:
         yield None
         return
     nobody = _anonymous(ctx)
-    pin = resolve(ref, nobody, registry.pick)
+    pin = resolve(ref, nobody, _Stranger)
     source = registry.source(pin.source)
     if pin.source in _NEVER or source.powers.local:
         yield None
@@ -172,6 +173,19 @@ def _through(url: str, home: str, ctx: Context) -> Iterator[RemoteFile | None]:
     _check_public(source, pin, home, nobody)
     for found in source.files(pin, nobody):
         yield replace(found, at=_locator(pin, found))
+
+
+class _Stranger:
+    """The source of a reference, asked without keys. Those of AWS lie beyond the context: S3 looks for them itself,
+    whatever the spelling by which it was found."""
+
+    def __init__(self, ref: Ref) -> None:
+        self._source = registry.pick(ref)
+
+    def resolve(self, ref: Ref, ctx: Context) -> Pin | Ref:
+        if self._source.name == "s3":
+            ref = replace(ref, options=tuple(sorted({**dict(ref.options), "anonymous": "true"}.items())))
+        return self._source.resolve(ref, ctx)
 
 
 def _anonymous(ctx: Context) -> Context:
@@ -203,7 +217,7 @@ def _locator(pin: Pin, file: RemoteFile) -> str:
 def _inner(file: RemoteFile) -> tuple[Source, Pin, RemoteFile]:
     """The source, its pin and its file that a locator stands for. It comes from a lock, which may be forged."""
     try:
-        held = json.loads(file.at)
+        held = decoded(file.at)
         options = {str(name): str(value) for name, value in held["from"].items()}
         version = {str(name): str(value) for name, value in held["version"].items()}
         ref = Ref(options.pop("url"), tuple(sorted(options.items())))

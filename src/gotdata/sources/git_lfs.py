@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from pathspec import GitIgnoreSpec
@@ -19,6 +19,7 @@ from gotdata.model import Span
 from gotdata.paths import redact, shown
 from gotdata.sources.api import rows, table, words
 from gotdata.sources.http_answer import Explain, Refusal
+from gotdata.sources.http_sent import is_grant
 
 LIMIT = 1024
 """Bytes below which every pointer is."""
@@ -28,9 +29,6 @@ _POINTER = re.compile(
 )
 Match = Callable[[str], bool]
 _MEDIA = "application/vnd.git-lfs+json"
-_OURS = re.compile(
-    r"(?i)host|range|if-.*|accept.*|content-.*|transfer-.*|connection|te|trailer|upgrade|user-agent|expect"
-)
 _FULL = frozenset({507, 509})
 """No room, or no more traffic, on the account that pays."""
 
@@ -112,15 +110,8 @@ def read(endpoint: str, oid: str, size: int, span: Span, ctx: Context, explain: 
     if not href.startswith(("http://", "https://")):
         raise SourceError(f"{redact(url)} does not say where object {oid} is")
     # It may name another host: no key goes there but what it gave itself.
-    return ctx.http.get(href, span, size=size, headers=dict(_sent(headers)), home=url)
-
-
-def _sent(headers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is to go along, but for what is the request's own affair."""
-    for name, value in headers.items():
-        fit = re.fullmatch(r"[\w-]+", name) and isinstance(value, str) and value.isprintable()
-        if fit and not _OURS.fullmatch(name):
-            yield name.title(), value
+    sent = {name.title(): value for name, value in headers.items() if is_grant(name, value)}
+    return ctx.http.get(href, span, size=size, headers=sent, home=url)
 
 
 def _explain(refusal: Refusal) -> GotdataError | None:

@@ -11,7 +11,7 @@ from typing import Any
 from gotdata.context import Context
 from gotdata.errors import AuthRequired, GotdataError, NotFound, ResolveError, SourceError
 from gotdata.model import Citation, Pin, Ref, RemoteFile, Span
-from gotdata.paths import redact
+from gotdata.paths import redact, shown
 from gotdata.report import Event
 from gotdata.sources import git_lfs, github_release
 from gotdata.sources.api import Hosted, naming, rows, table, words
@@ -176,7 +176,7 @@ def _commit(found: Place, names: tuple[str, ...], ctx: Context) -> tuple[str, st
             return ask_commit(found, head + "/".join(names[:count]), ctx), "/".join(names[count:])
         except NotFound as error:
             last = error
-    raise NotFound(f"{redact(found.page)} has no revision {'/'.join(names)}, or a part of it") from last
+    raise NotFound(f"{redact(found.page)} has no revision {shown('/'.join(names))}, or a part of it") from last
 
 
 def _citation(found: Place, info: Mapping[str, Any]) -> Citation:

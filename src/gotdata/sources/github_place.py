@@ -144,7 +144,7 @@ def ask_page(url: str, ctx: Context) -> Page:
 
 def ask_commit(of: Place, revision: str, ctx: Context) -> str:
     """The commit that a branch, a tag (an annotated one too) or the beginning of a commit means."""
-    url = f"{of.api}/commits/{quote(revision, safe='/')}"
+    url = f"{of.api}/commits/{quote(revision, safe='/', errors='surrogateescape')}"
     text = ctx.http.text(url, {**_JSON, "Accept": "application/vnd.github.sha"}, explain=explain).text.strip()
     if not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", text):
         raise SourceError(f"{redact(url)} answered {shown(text[:60])} where a commit was due")

@@ -184,7 +184,7 @@ def _commit(place: _Place, names: tuple[str, ...], ctx: Context) -> tuple[str, s
         if not _SHA.fullmatch(found):
             raise SourceError(f"{redact(place.api)} answered {shown(found[:60])} where a commit was due")
         return found, "/".join(names[count:])
-    raise NotFound(f"{redact(place.page)} has no revision {'/'.join(names)}, or a part of it") from last
+    raise NotFound(f"{redact(place.page)} has no revision {shown('/'.join(names))}, or a part of it") from last
 
 
 def _type(place: _Place, commit: str, path: str, ctx: Context) -> str:

@@ -60,9 +60,7 @@ class Globus(Hosted):
     def _in_collection(self, place: Place, ctx: Context) -> Pin:
         about = api.collection(place, ctx)
         server = words(about, "https_server").rstrip("/")
-        if server and (
-            not urlsplit(server).hostname or urlsplit(server).scheme not in ("https", urlsplit(place.site).scheme)
-        ):
+        if server and not _is_server(server, place.site):
             raise SourceError(f"{place.text}: {place.api} names the server {redact(server)}, which is no address")
         found = {"type": "dir"} if place.path == "/" else api.stat(place, place.path, ctx)
         if not server:
@@ -192,3 +190,11 @@ def _pinned(pin: Pin) -> Place:
 
 def _login(url: str, place: str) -> AuthRequired:
     return AuthRequired(f"{redact(url)} leads to a page to log in: `gotdata login {redact(place)}` stores a credential")
+
+
+def _is_server(text: str, site: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.scheme in ("https", urlsplit(site).scheme)
+    except ValueError:
+        return False

@@ -22,6 +22,8 @@ from gotdata.sources.globus_place import Place, placed
 
 PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 """Seconds between questions after a task; the last one again and again."""
+DEADLINE = 7 * 86400.0
+"""Seconds that a task may take: a file of some TB from a tape does not take a week."""
 _FOR_GOOD = frozenset({"PERMISSION_DENIED", "FILE_NOT_FOUND", "PATH_NOT_FOUND", "NO_SPACE_LEFT", "QUOTA_EXCEEDED"})
 """Faults that Globus would try again for a day, and that don't pass."""
 
@@ -108,7 +110,7 @@ def _submit(place: Place, path: str, endpoint: Place, target: str, ctx: Context)
 
 def _wait(place: Place, id: str, path: str, ctx: Context) -> None:
     ctx.reporter(Event("step", text=f"Globus brings {shown(path)}: https://app.globus.org/activity/{id}"))
-    asked = 0
+    asked, end = 0, time.monotonic() + DEADLINE
     try:
         while True:
             task = api.ask(place, f"task/{id}", ctx)
@@ -119,6 +121,11 @@ def _wait(place: Place, id: str, path: str, ctx: Context) -> None:
                 raise SourceError(
                     f"{place.api}/task/{id}: {shown(path)} was not brought: {_why(place, id, nice or status, ctx)}. "
                     f"See https://app.globus.org/activity/{id}"
+                )
+            if time.monotonic() >= end:
+                raise SourceError(
+                    f"{place.api}/task/{id}: {shown(path)} was not brought in {DEADLINE / 3600:.0f} hours, and the "
+                    f"task is given up. See why at https://app.globus.org/activity/{id}"
                 )
             time.sleep(PAUSES[min(asked, len(PAUSES) - 1)])
             asked += 1

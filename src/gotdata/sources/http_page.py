@@ -38,6 +38,20 @@ def parsed(page: Page) -> Any:
             "no such API there"
         )
     try:
-        return json.loads(page.text)
+        return decoded(page.text)
     except (ValueError, RecursionError):
         raise SourceError(f"{redact(page.url)} answered {page.kind or 'something'} that is not JSON") from None
+
+
+def decoded(text: str) -> Any:
+    """The JSON of a text that a stranger wrote.
+
+    Raises:
+        ValueError, RecursionError: it is none, or has half a character (``\\ud800``), which no name nor URL can hold.
+    """
+    found = json.loads(text)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        # Bytes that are not UTF-8 are surrogates as well, and may stay: here the escaped ones are judged.
+        plain = json.loads(text.encode("utf-8", "replace"))
+        json.dumps(plain, ensure_ascii=False).encode("utf-8")
+    return found

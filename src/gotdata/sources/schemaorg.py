@@ -4,7 +4,6 @@ engines read it, or in its place where the server gives either."""
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from gotdata.model import Ref
 from gotdata.paths import redact
 from gotdata.sources import croissant, jsonld
 from gotdata.sources.described import Described, Document, link, listed
-from gotdata.sources.http_page import HTML, Page, parsed
+from gotdata.sources.http_page import HTML, Page, decoded, parsed
 
 _SCRIPT = re.compile(r"(?i)<script\b")
 
@@ -65,7 +64,7 @@ def _documents(page: Page) -> Iterator[Any]:
         attributes, _, text = piece.partition(">")
         if "application/ld+json" in html.unescape(attributes).lower():
             try:
-                yield json.loads(re.split("(?i)</script", text, maxsplit=1)[0])
+                yield decoded(re.split("(?i)</script", text, maxsplit=1)[0])
             except (ValueError, RecursionError):
                 continue  # pages hold several, and one that is broken is no reason against the others
 

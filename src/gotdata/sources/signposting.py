@@ -7,7 +7,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from gotdata.context import Context
 from gotdata.errors import NotFound, SourceError, SourceUnavailable
@@ -124,4 +124,9 @@ def _contexts(found: object) -> Iterator[Typed]:
 
 
 def _absolute(sign: Typed, base: str) -> Typed:
-    return Typed(urljoin(base, sign.href), sign.rel, sign.kind, urljoin(base, sign.anchor) if sign.anchor else "")
+    try:
+        href, anchor = urljoin(base, sign.href), urljoin(base, sign.anchor) if sign.anchor else ""
+        urlsplit(href), urlsplit(anchor)
+    except ValueError:
+        raise SourceError(f"{redact(base)} names '{redact(sign.href)}', which is no URL") from None
+    return Typed(href, sign.rel, sign.kind, anchor)

@@ -14,6 +14,7 @@ from gotdata.model import Checksum
 from gotdata.paths import redact
 from gotdata.sources.http_answer import Refusal, fault
 from gotdata.sources.http_page import HTML, Page
+from gotdata.sources.http_xml import xml
 
 _D, _OC = "{DAV:}", "{http://owncloud.org/ns}"
 _BODY = (
@@ -89,12 +90,11 @@ def _entries(page: Page) -> Iterator[Entry]:
         raise SourceError(
             f"{redact(page.url)} answered a web page where a listing of WebDAV was due: a login, or no WebDAV there"
         )
-    if re.search(r"<!(DOCTYPE|ENTITY)", page.text):
-        raise SourceError(f"{redact(page.url)}: its listing defines entities, which no WebDAV server does: refused")
     try:
-        root = Xml.fromstring(page.text.encode("utf-8", "surrogateescape"))  # noqa: S314
-    except (Xml.ParseError, ValueError):
-        raise SourceError(f"{redact(page.url)} answered {page.kind or 'something'} that is no WebDAV listing") from None
+        root = xml(page.text)
+    except ValueError as error:
+        what = page.kind or "something"
+        raise SourceError(f"{redact(page.url)} answered {what} that is no WebDAV listing: {error}") from None
     if root.tag != f"{_D}multistatus":
         raise SourceError(f"{redact(page.url)} answered XML that is no WebDAV listing")
     for response in root.iter(f"{_D}response"):
