@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from gotdata.errors import IntegrityError, ResolveError, SourceError
-from gotdata.model import Checksum, Ref
+from gotdata.model import Checksum, Ref, Span
 from gotdata.sources.pooch import Pooch
 from gotdata.testing.double import Double
 from gotdata.testing.hostile_contract import HostileContract, Liar
+from gotdata.testing.invenio_double import Repository
 from gotdata.testing.server import Reply, Request
 from gotdata.testing.source_contract import BODY, ODD_NAMES, Place, SourceContract, context
 from gotdata.wire_trees import Bench
@@ -125,6 +126,18 @@ def test_the_base_is_an_option(registry: Registry) -> None:
     registry.server.put("v1/f", BODY)
     registry.lines["x"] = f"f {hashlib.sha256(BODY).hexdigest()}\n"
     assert list(listed(registry, base=registry.server.at("v1"))) == ["f"]
+
+
+def test_the_base_may_be_the_doi_of_a_repository(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Repository() as repository:
+        monkeypatch.setattr("gotdata.sources.doi.RESOLVER", repository.root)
+        id = repository.publish({"f": BODY, "other": b"1"})
+        registry.lines["x"] = f"f md5:{hashlib.md5(BODY).hexdigest()}\n"
+        pin = SOURCE.resolve(Ref(registry.ref.url, (("base", f"doi:{repository.doi(id)}"),)), registry.ctx)
+        [file] = SOURCE.files(pin, registry.ctx)
+        assert pin.ref.option("place-1") == f"{repository.root}/"
+        with SOURCE.read(pin, file, Span(0, 5), registry.ctx) as stream:
+            assert (file.path, stream.readall()) == ("f", BODY[:5])
 
 
 def test_what_is_no_registry_is_named_by_its_line(registry: Registry) -> None:

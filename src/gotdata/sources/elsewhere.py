@@ -97,6 +97,11 @@ def files(url: str, home: str, ctx: Context) -> Iterator[RemoteFile]:
             yield found
 
 
+def repository(doi: str, ctx: Context) -> str:
+    """What a DOI that a listing names leads to, asked as nobody: where its files lie, a pin must say."""
+    return resolve(Ref(doi), _anonymous(ctx), registry.pick).ref.url
+
+
 def read(file: RemoteFile, span: Span, home: str, ctx: Context) -> io.RawIOBase:
     """As ``Source.read``, for a file that came from here."""
     if file.at.startswith("{"):

@@ -10,6 +10,7 @@ from gotdata.context import Context
 from gotdata.errors import SourceError
 from gotdata.model import Checksum, Ref
 from gotdata.paths import redact, shown
+from gotdata.sources import elsewhere
 from gotdata.sources.described import Described, Document, Whole, below, link, option
 from gotdata.sources.elsewhere import Link
 from gotdata.sources.http_page import HTML, Page
@@ -38,7 +39,8 @@ class Pooch(Described):
                 names.append(name)
             else:
                 links.append(_link(name, hash, own, root if root.endswith("/") or root == base else f"{root}/"))
-        return Document(links, wholes=(Whole(root.rstrip("/"), tuple(names)),) if names else ())
+        wholes = (Whole(elsewhere.repository(root.rstrip("/"), ctx), tuple(names)),) if names else ()
+        return Document(links, wholes=wholes)
 
 
 def _lines(page: Page) -> Iterator[list[str]]:
