@@ -342,9 +342,7 @@ def test_ctrl_c_leaves_nothing_half_done(server: Server, opened: Callable[..., P
     project.lock()
     server.change("cells.h5", hold=Held())
     root = project.manifest.root
-    up = subprocess.Popen(
-        [sys.executable, "-m", "gotdata", "-C", str(root), "up"], stderr=subprocess.PIPE, text=True
-    )
+    up = subprocess.Popen([sys.executable, "-m", "gotdata", "-C", str(root), "up"], stderr=subprocess.PIPE, text=True)
     assert asked.wait(60)
     up.send_signal(signal.SIGINT)
     _, said = up.communicate(timeout=60)
@@ -369,9 +367,7 @@ def test_kills_at_any_moment_leave_a_copy_complete_or_absent(
     for _ in range(8):
         shutil.rmtree(root / "data", ignore_errors=True)
         (root / ".gotdata/receipts/cells.json").unlink(missing_ok=True)
-        up = subprocess.Popen(
-            [sys.executable, "-m", "gotdata", "-C", str(root), "-q", "up"], stderr=subprocess.PIPE
-        )
+        up = subprocess.Popen([sys.executable, "-m", "gotdata", "-C", str(root), "-q", "up"], stderr=subprocess.PIPE)
         seen = len(server.requests)
         due = turns.randrange(0, 30)
         while up.poll() is None and len(server.requests) - seen < due:
