@@ -178,7 +178,7 @@ def test_labels_say_what_is_named_and_what_it_is_pinned_to(
 def test_nothing_of_a_reference_becomes_an_instruction_or_shows_a_secret(
     repository: Repository, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reference = 'https://h.example/a"b$HOME$(id)\\c`id`?key=s3cret'
+    reference = 'https://h.example/a"b$HOME$(id)\\c`id`?rlkey=s3cret'
     root = repository(manifest="")
     (root / "gotdata.yml").write_text(f"gotdata: 1\ndata:\n  x:\n    from: '{reference}'\n")
     said = rendered(root, config, capsys)
