@@ -13,7 +13,7 @@ from gotdata.testing.source_contract import BODY
 CLIENT = ("azure", "azure-storage-blob")
 
 blobs = pytest.importorskip("azure.storage.blob", reason="pip install azure-storage-blob")
-exceptions = pytest.importorskip("azure.core.exceptions")
+exceptions = pytest.importorskip("azure.core.exceptions", reason="pip install azure-storage-blob")
 
 
 @pytest.fixture

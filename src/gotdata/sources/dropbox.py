@@ -26,8 +26,7 @@ from gotdata.sources import dropbox_api as api
 from gotdata.sources.api import Hosted, naming, words
 from gotdata.sources.dropbox_place import LASTS_HOURS, Place, placed
 from gotdata.sources.http import settle
-from gotdata.sources.http_answer import Facts, Refusal
-from gotdata.sources.http_page import HTML
+from gotdata.sources.http_answer import Refusal
 
 _CHECKS = ("dropbox", "sha256", "sha512", "sha1", "md5")
 _LOGIN = "`gotdata login dropbox` stores a credential"
@@ -63,7 +62,7 @@ class Dropbox(Hosted):
             if held:
                 return None
             raise
-        if _is_page(facts):
+        if facts.is_page:
             if held:
                 return None
             raise AccessDenied(_page(place))
@@ -109,7 +108,7 @@ class Dropbox(Hosted):
             try:
                 return ctx.http.get(url, span, size=file.size, version=file.version, explain=self.explain)
             except (UpstreamChanged, NoRanges):
-                if _is_page(ctx.http.probe(url, explain=self.explain)):
+                if ctx.http.probe(url, explain=self.explain).is_page:
                     raise AccessDenied(f"Dropbox: {_page(place)}") from None
                 raise
         if not file.version.startswith("rev:"):
@@ -164,11 +163,6 @@ def _pinned(pin: Pin) -> Place:
     if place is None or (_is_download(pin) and not place.file):
         raise SourceError(f"{redact(pin.ref.url)} is nothing in Dropbox: the lock was edited")
     return place
-
-
-def _is_page(facts: Facts) -> bool:
-    """A page for people. A shared file that is HTML itself comes as an attachment, with its name."""
-    return facts.kind in HTML and not facts.name
 
 
 def _page(place: Place) -> str:

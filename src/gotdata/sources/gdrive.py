@@ -24,8 +24,7 @@ from gotdata.sources import gdrive_page
 from gotdata.sources.api import Hosted, below, naming, words
 from gotdata.sources.gdrive_place import Place, placed
 from gotdata.sources.http import settle
-from gotdata.sources.http_answer import Facts, Refusal
-from gotdata.sources.http_page import HTML
+from gotdata.sources.http_answer import Refusal
 
 _CHECKS = ("sha256", "sha512", "sha1", "md5")
 _PAGE = 1 << 20
@@ -79,14 +78,14 @@ class GDrive(Hosted):
             )
         at = place.download
         facts = ctx.http.probe(at)
-        if _is_page(facts):
+        if facts.is_page:
             page = ctx.http.text(at, limit=_PAGE)
             at = gdrive_page.confirmed(page)
             if not at:
                 raise gdrive_page.refusal(page, place.text)
             self._check(at, place)
             facts = ctx.http.probe(at)
-            if _is_page(facts):
+            if facts.is_page:
                 raise gdrive_page.refusal(ctx.http.text(at, limit=_PAGE), place.text)
         file = settle(at, facts.name or place.id, facts, ctx)
         place = Place(place.site, place.id, place.key, "file")
@@ -114,7 +113,7 @@ class GDrive(Hosted):
             try:
                 return ctx.http.get(url, span, size=file.size, version=file.version)
             except (UpstreamChanged, NoRanges):
-                if _is_page(ctx.http.probe(url)):
+                if ctx.http.probe(url).is_page:
                     raise gdrive_page.refusal(ctx.http.text(url, limit=_PAGE), place.text) from None
                 raise
         if not file.version.startswith(("rev:", "md5:", "modified:")):
@@ -155,8 +154,3 @@ def _pinned(pin: Pin) -> Place:
 
 def _is_download(pin: Pin) -> bool:
     return "folder" not in pin.version and pin.version.get("by") != "api"
-
-
-def _is_page(facts: Facts) -> bool:
-    """A page for people. A shared file that is HTML itself comes as an attachment, with its name."""
-    return facts.kind in HTML and not facts.name

@@ -26,6 +26,7 @@ from gotdata.errors import (
 )
 from gotdata.model import Checksum, Span
 from gotdata.paths import redact, shown
+from gotdata.sources.http_page import HTML
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may pass: the same request is made again."""
@@ -57,6 +58,11 @@ class Facts:
     name: str
     ranges: bool
     links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_page(self) -> bool:
+        """A page for people. A shared file that is HTML itself comes as an attachment, with its name."""
+        return self.kind in HTML and not self.name
 
 
 @dataclass(frozen=True, slots=True)
